@@ -1,0 +1,57 @@
+# Two commands from a fresh clone: `make table1` and `make test`. Each sets up what it needs.
+
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
+	$$python -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+VENV ?= .venv
+PRESET ?= tiny
+TABLE ?= table1
+WORKERS ?= 2
+ARGS ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test test-slow lint table1 table2 figure2 claims report bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { split($$1, names, " "); for (i in names) printf "  %-10s %s\n", names[i], $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(INSTALLED) ## Make the virtual environment with the pinned packages (about 5 GB)
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(or $(PYTHON),false) -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || \
+		{ echo "prune-bench needs Python 3.11, 3.12 or 3.13 with venv; name one: make setup PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Installing the pinned packages into $(VENV): about 5 GB, some minutes"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test: setup ## Run the tests, without the slow ones
+	$(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
+
+test-slow: setup ## Run the slow tests only
+	$(BIN)/python -m pytest -q -m slow $(ARGS)
+
+lint: setup ## Check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy prune_bench
+
+table1: setup ## Train, prune, measure and print Table 1 (PRESET=smoke, tiny, small or paper; ARGS="key=value ...")
+table2: setup ## The same for Table 2, the ablation
+figure2: setup ## The same for Figure 2, what is kept by module and layer
+claims: setup ## Judge the paper's claims over three seeds
+table1 table2 figure2 claims:
+	$(BIN)/python experiments/sweep.py table=$@ preset=$(PRESET) $(ARGS)
+
+report: setup ## Print a finished table again from its rows, without training (TABLE=table1)
+	$(BIN)/python experiments/report.py $(TABLE) $(ARGS)
+
+bench: setup ## Measure speed and memory side by side with peers
+	$(BIN)/python experiments/benchmarks $(ARGS)
+
+clean: ## Remove the virtual environment and tool caches; results in output/ stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,57 @@
+"""A finished model on disk: arch.json and model.safetensors, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from prune_bench.models.arch import TransducerArch
+from prune_bench.models.transducer import Transducer
+
+
+def save_model(model: Transducer, folder: str | Path) -> Path:
+    """Write a model's arch and weights to `folder`, replacing what was there."""
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    (temporary / "arch.json").write_text(json.dumps(model.arch.to_dict(), indent=1))
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, temporary / "model.safetensors")
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(temporary, folder)
+    return folder
+
+
+def load_model(folder: str | Path) -> Transducer:
+    """The model saved in `folder`, in eval mode.
+
+    Raises:
+        ValueError: the folder holds no complete model, naming the file.
+    """
+    folder = Path(folder)
+    for name in ("arch.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder / name} is missing: give a folder written by save_model")
+    try:
+        model = Transducer(TransducerArch.from_dict(json.loads((folder / "arch.json").read_text())))
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except (SafetensorError, RuntimeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{folder} is not a readable model ({str(error).splitlines()[0]}): train it again") from None
+    return model.eval()
+
+
+def weights_sha(model: nn.Module) -> str:
+    """Sixteen hex digits of the SHA-256 over names and values of a model's state."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

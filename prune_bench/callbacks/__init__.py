@@ -1,0 +1,57 @@
+"""The only seam to Lightning: one public callback a method, for any LightningModule."""
+
+from __future__ import annotations
+
+from lightning import Callback
+
+from prune_bench.callbacks.base import PruningCallback
+from prune_bench.callbacks.l0 import L0
+from prune_bench.callbacks.low_rank import LowRank
+from prune_bench.callbacks.magnitude import OMP, PARP
+from prune_bench.config import Config
+from prune_bench.pruning.methods import METHODS, Method
+
+__all__ = ["L0", "OMP", "PARP", "LowRank", "PruningCallback", "callbacks_for"]
+
+
+def _omp(config: Config, method: Method) -> Callback:
+    return OMP(config.sparsity, structure=config.pruning.structure, seed=config.seed)
+
+
+def _parp(config: Config, method: Method) -> Callback:
+    interval = max(1, round(config.pruning.interval * config.final.steps))
+    return PARP(config.sparsity, interval=interval, structure=config.pruning.structure, seed=config.seed)
+
+
+def _low_rank(config: Config, method: Method) -> Callback:
+    return LowRank(config.sparsity)
+
+
+def _l0(config: Config, method: Method) -> Callback:
+    pruning = config.pruning
+    return L0(
+        config.sparsity,
+        target=method.target,
+        kinds=method.kinds,
+        ramp=pruning.ramp,
+        settle=pruning.settle,
+        mask_learning_rate=pruning.mask_learning_rate,
+        multiplier_learning_rate=pruning.multiplier_learning_rate,
+        gate_init=pruning.gate_init,
+        ffn_gate_init=pruning.ffn_gate_init,
+        temperature=pruning.temperature,
+        counter=pruning.counter,
+        distillation=method.options.get("distillation", pruning.distillation),
+        distillation_side=pruning.distillation_side,
+        reference_frames=round(1000 * pruning.reference_seconds / config.features.hop_ms),
+        seed=config.seed,
+    )
+
+
+_FAMILIES = {"omp": _omp, "parp": _parp, "low_rank": _low_rank, "l0": _l0}
+
+
+def callbacks_for(config: Config) -> list[Callback]:
+    """The callbacks of a configured run: none for the dense references."""
+    method = METHODS[config.method]
+    return [_FAMILIES[method.family](config, method)] if method.family in _FAMILIES else []

@@ -1,0 +1,228 @@
+"""L0 structured pruning: learned gates under a size or FLOPs constraint, with layer-wise distillation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from torch import Tensor, nn
+
+from prune_bench.callbacks.base import PruningCallback, check_equal_across_ranks, planned_updates
+from prune_bench.compaction import compact
+from prune_bench.distillation import LayerwiseDistillation
+from prune_bench.pruning import Infeasible
+from prune_bench.pruning.gates import Constraint, Gates, affected, effective, kept_counts, meet_budget, total_cost
+from prune_bench.pruning.gating import GateHooks
+from prune_bench.pruning.masks import MaskSet
+from prune_bench.pruning.methods import ALL_KINDS
+from prune_bench.pruning.structures import scale_outputs
+from prune_bench.pruning.targets import find_core
+
+
+class L0(PruningCallback):
+    """Learns which heads, FFN channels, convolution modules and hidden dims a model can do without.
+
+    Jiang et al., Accurate and Structured Pruning for Efficient ASR, Interspeech 2023. A gate a unit is drawn once an
+    update; a Lagrangian constraint drives the expected size (`target="size"`) or FLOPs (`"flops"`, for
+    `reference_frames` feature frames) to the asked reduction, which rises linearly over the first `ramp` of the fit.
+    At the fraction `settle` the expected gates are fixed, FFN channels are removed or given back until the budget is
+    met, soft gate values are folded into the weights, and the rest of the fit trains the remaining model.
+
+    Gates, multipliers and the distillation map have their own optimizers here: weights of the module stay with the
+    module's. The model must offer `units()` and `cost_terms(quantity, frames)`, and its encoder `layers`.
+
+    Raises:
+        Infeasible: at fit start, when removing every unit of `kinds` would not reach the target.
+    """
+
+    def __init__(
+        self,
+        sparsity: float,
+        *,
+        target: str = "size",
+        kinds: tuple[str, ...] = ALL_KINDS,
+        ramp: float = 0.1,
+        settle: float = 1.0,
+        mask_learning_rate: float = 1e-2,
+        multiplier_learning_rate: float = 1e-2,
+        gate_init: float = 4.6,
+        ffn_gate_init: float = 3.0,
+        temperature: float = 2 / 3,
+        counter: str = "exact",
+        distillation: float = 1.0,
+        distillation_side: str = "student",
+        reference_frames: int = 1500,
+        seed: int = 0,
+    ):
+        super().__init__(sparsity)
+        self.quantity = "flops" if target == "flops" else {"exact": "size", "paper_eq3": "size_eq3"}[counter]
+        self.kinds, self.ramp, self.settle = kinds, ramp, settle
+        self.rates = {"mask": mask_learning_rate, "multiplier": multiplier_learning_rate}
+        self.initial = {kind: ffn_gate_init if kind == "ffn" else gate_init for kind in kinds}
+        self.temperature = temperature
+        self.weight, self.side = distillation, distillation_side
+        self.reference_frames = reference_frames
+        self.seed = seed
+        self.teacher: LayerwiseDistillation | None = None
+        self._settled: MaskSet | None = None
+        self._last: dict[str, float] = {}
+        self._built = False
+
+    # Set-up: before a checkpoint is loaded, because the teacher is the model as it was before this fit.
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit" and not self._built:
+            self._build(find_core(pl_module))
+
+    def _build(self, core: Any) -> None:
+        if not hasattr(core, "cost_terms"):
+            raise ValueError(f"{type(core).__name__} offers no units() and cost_terms(): L0 needs both")
+        self.groups = [group for group in core.units() if group.kind in self.kinds]
+        self.all_groups = core.units()
+        self.terms = core.cost_terms(self.quantity, self.reference_frames)
+        self.dense_cost = float(total_cost(self.terms, kept_counts(self.all_groups, {})))
+        self._check_feasible()
+        self.gates = Gates(self.groups, self.initial, self.temperature)
+        self.constraint = Constraint()
+        self.gated = affected(self.all_groups, self.kinds)
+        self.hooks = GateHooks(core, self.gated)
+        self.hooks.set({})
+        rate = self.rates
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(self.gates.parameters(), lr=rate["mask"], weight_decay=0.0),
+            torch.optim.AdamW(self.constraint.parameters(), lr=rate["multiplier"], weight_decay=0.0, maximize=True),
+        ]
+        if self.weight > 0:
+            self.teacher = LayerwiseDistillation(core.encoder, core.encoder.arch.width, self.side)
+            self.teacher.watch(core.encoder)
+            self.optimizers.append(torch.optim.AdamW(self.teacher.transform.parameters(), weight_decay=0.0))
+        self._built = True
+
+    def _check_feasible(self) -> None:
+        nothing = {group.name: torch.zeros(group.size) for group in self.groups}
+        floor = float(total_cost(self.terms, kept_counts(self.all_groups, nothing)))
+        if floor > (1 - self.sparsity) * self.dense_cost:
+            raise Infeasible(
+                f"removing every unit of {', '.join(self.kinds)} saves {1 - floor / self.dense_cost:.1%}, "
+                f"less than the asked {self.sparsity:.1%}"
+            )
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        updates = planned_updates(trainer)
+        self.ramp_updates = max(1, round(self.ramp * updates))
+        self.settle_update = round(self.settle * updates)
+        if trainer.precision == "16-mixed":
+            raise ValueError("L0 adds to the loss before it is scaled: use precision bf16-mixed or 32-true")
+        if self.teacher is not None:
+            self.teacher.to(pl_module.device)
+
+    # One update.
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if self._settled is not None:
+            self.hooks.set(self._settled)
+            return
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + trainer.global_step)
+        self.hooks.set(self.gates.sample(generator))
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        extra = torch.zeros((), device=loss.device)
+        if self._settled is None:
+            target = self.sparsity * min(1.0, trainer.global_step / self.ramp_updates)
+            expected = self.expected_sparsity()
+            extra = extra + self.constraint(expected, target).to(loss.device)
+            self._last.update(expected=float(expected), target=target)
+        if self.teacher is not None:
+            distance = self.teacher.loss()
+            extra = extra + self.weight * distance
+            self._last["distillation"] = float(distance)
+        loss.add_((extra / trainer.accumulate_grad_batches).to(loss.dtype))
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        if self.teacher is not None:
+            self.optimizers[-1].param_groups[0]["lr"] = optimizer.param_groups[0]["lr"]
+        for own in self.optimizers:
+            for parameter in (p for group in own.param_groups for p in group["params"] if p.grad is not None):
+                if trainer.world_size > 1:
+                    parameter.grad = trainer.strategy.reduce(parameter.grad, reduce_op="mean")
+            own.step()
+            own.zero_grad()
+
+    def after_update(self, trainer: Trainer, step: int) -> None:
+        if self._settled is None and step >= self.settle_update:
+            self._fix_masks(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._settled is None:
+            masks, settled = self._chosen_masks(), self.gates.settled()
+            self.hooks.set({name: settled[name] * mask for name, mask in masks.items()})
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._settled is None:
+            self._fix_masks(trainer)
+        if self.teacher is not None:
+            self.teacher.release()
+
+    # Masks.
+
+    def expected_sparsity(self) -> Tensor:
+        """1 - E[cost] / dense cost, differentiable in the logits."""
+        return 1 - total_cost(self.terms, kept_counts(self.all_groups, self.gates.probabilities())) / self.dense_cost
+
+    def _chosen_masks(self) -> MaskSet:
+        adjustable = "ffn" if "ffn" in self.kinds else self.kinds[0]
+        budget = (1 - self.sparsity) * self.dense_cost
+        masks = self.gates.expected_masks()
+        return meet_budget(masks, self.gates.scores(), self.all_groups, self.terms, budget, adjustable)
+
+    def _fix_masks(self, trainer: Trainer) -> None:
+        """Fold the soft gates into the weights; from here on the masks are 0 or 1 and do not change."""
+        self._settled = self._chosen_masks()
+        settled = self.gates.settled()
+        soft = effective(self.gated, {name: settled[name] * mask for name, mask in self._settled.items()})
+        scale_outputs(self.hooks.parameters, self.gated, soft)
+        self.hooks.set(self._settled)
+        check_equal_across_ranks(trainer, self._settled)
+
+    @property
+    def masks(self) -> MaskSet:
+        return self._settled if self._settled is not None else self._chosen_masks()
+
+    @property
+    def achieved(self) -> float:
+        return 1 - float(total_cost(self.terms, kept_counts(self.all_groups, self.masks))) / self.dense_cost
+
+    def metrics(self) -> dict[str, float]:
+        multipliers = {"lambda1": float(self.constraint.linear), "lambda2": float(self.constraint.quadratic)}
+        kept: dict[str, list[Tensor]] = {}
+        for group, probability in zip(self.groups, self.gates.probabilities().values(), strict=True):
+            kept.setdefault(f"kept_{group.kind}", []).append(probability.detach())
+        means = {kind: float(torch.cat(values).mean()) for kind, values in kept.items()}
+        return {**self._last, **multipliers, **means}
+
+    def export(self, model: nn.Module) -> nn.Module:
+        return compact(model, self.masks)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "step": self._step,
+            "gates": self.gates.state_dict(),
+            "constraint": self.constraint.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "distillation": self.teacher.state_dict() if self.teacher is not None else None,
+            "settled": dict(self._settled) if self._settled is not None else None,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._step = state_dict["step"]
+        self.gates.load_state_dict(state_dict["gates"])
+        self.constraint.load_state_dict(state_dict["constraint"])
+        for optimizer, state in zip(self.optimizers, state_dict["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        if self.teacher is not None:
+            self.teacher.load_state_dict(state_dict["distillation"])
+        if state_dict["settled"] is not None:
+            self._settled = MaskSet(state_dict["settled"])

@@ -1,0 +1,79 @@
+"""Low-rank factorisation by SVD."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from torch import nn
+
+from prune_bench.callbacks.base import PruningCallback
+from prune_bench.compaction import with_ranks
+from prune_bench.models.low_rank import LowRankLinear
+from prune_bench.pruning.low_rank import factorise, uniform_ranks
+from prune_bench.pruning.masks import MaskSet
+from prune_bench.pruning.targets import Patterns, find_core, find_targets
+
+
+class LowRank(PruningCallback):
+    """Replaces Linear layers by two thinner ones, then trains on (the `svd` method).
+
+    The prunable weights shrink by `sparsity` together; weights that are not matrices (depthwise kernels) stay, and
+    their share is borne by the matrices, each keeping the same fraction. It happens in `setup`, before the optimizer
+    is made, so the factors are trained like any parameter.
+    """
+
+    def __init__(self, sparsity: float, *, include: Patterns = (), exclude: Patterns = ()):
+        super().__init__(sparsity)
+        self.include, self.exclude = include, exclude
+        self.ranks: dict[str, int] = {}
+        self._achieved = 0.0
+
+    @property
+    def achieved(self) -> float:
+        return self._achieved
+
+    @property
+    def masks(self) -> MaskSet:
+        return MaskSet()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage != "fit" or self.ranks:
+            return
+        targets = find_targets(pl_module, self.include, self.exclude)
+        core = find_core(pl_module)
+        owners = {name: core.get_submodule(name.rpartition(".")[0]) for name in targets}
+        matrices = {name: targets[name].shape for name, owner in owners.items() if isinstance(owner, nn.Linear)}
+        total = sum(weight.numel() for weight in targets.values())
+        fixed = total - sum(shape.numel() for shape in matrices.values())
+        ranks = uniform_ranks(matrices, total - round(self.sparsity * total) - fixed)
+        for name, rank in ranks.items():
+            layer = owners[name]
+            assert isinstance(layer, nn.Linear)
+            _replace(core, name.rpartition(".")[0], _factorised(layer, rank))
+        kept = fixed + sum(rank * sum(matrices[name]) for name, rank in ranks.items())
+        self.ranks, self._achieved = ranks, 1 - kept / total
+
+    def export(self, model: nn.Module) -> nn.Module:
+        return with_ranks(model, {name.rpartition(".")[0]: rank for name, rank in self.ranks.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self._step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._step = state_dict["step"]
+
+
+def _factorised(layer: nn.Linear, rank: int) -> LowRankLinear:
+    factors = LowRankLinear(layer.in_features, rank, layer.out_features, bias=layer.bias is not None)
+    up, down = factorise(layer.weight, rank)
+    factors.up.weight.data.copy_(up)
+    factors.down.weight.data.copy_(down)
+    if layer.bias is not None:
+        factors.up.bias.data.copy_(layer.bias.data)
+    return factors.to(layer.weight.device)
+
+
+def _replace(module: nn.Module, name: str, layer: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(module.get_submodule(parent), child, layer)

@@ -1,0 +1,291 @@
+"""What a run is: typed configuration, its command line and its hash."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+
+@dataclass
+class CorpusConfig:
+    """Where speech and text come from. Subsets join with `+`, as in `train-clean-100+train-clean-360`."""
+
+    name: str = "espeak"
+    root: str = ""
+    download: bool = False
+    on_bad: str = "fail"
+    train: str = "train"
+    dev_clean: str = "dev-clean"
+    dev_other: str = "dev-other"
+    test_clean: str = "test-clean"
+    test_other: str = "test-other"
+    train_utterances: int = 5000
+    dev_utterances: int = 400
+    test_utterances: int = 1500
+    seed: int = 0
+
+
+@dataclass
+class FeatureConfig:
+    """Log-mel features; SpecAugment masks are drawn in training only."""
+
+    sample_rate: int = 16000
+    mels: int = 80
+    window_ms: float = 25.0
+    hop_ms: float = 10.0
+    time_masks: int = 2
+    time_width: int = 20
+    frequency_masks: int = 2
+    frequency_width: int = 16
+
+
+@dataclass
+class TokenizerConfig:
+    """`kind` is `characters` or `sentencepiece`; `size` counts sentencepiece units without the blank."""
+
+    kind: str = "sentencepiece"
+    size: int = 128
+
+
+@dataclass
+class ModelConfig:
+    """Conformer-Transducer widths before any pruning."""
+
+    layers: int = 4
+    width: int = 144
+    heads: int = 4
+    ffn: int = 576
+    kernel: int = 15
+    subsampling: int = 6
+    dropout: float = 0.1
+    predictor: str = "stateless"
+    predictor_width: int = 144
+    predictor_layers: int = 1
+    joint_width: int = 96
+    ctc_weight: float = 0.3
+
+
+@dataclass
+class FitConfig:
+    """One training run. `frames` is the size of a batch over all processes, in feature frames."""
+
+    steps: int = 1600
+    frames: int = 5000
+    accumulate: int = 1
+    learning_rate: float = 2e-3
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    clip: float = 5.0
+    precision: str = "32-true"
+    accelerator: str = "auto"
+    devices: int = 1
+    checkpoint_every: int = 200
+
+
+@dataclass
+class PruningConfig:
+    """Knobs of the pruning methods; fractions are of the fit's updates."""
+
+    structure: str = "groups"
+    interval: float = 0.01
+    ramp: float = 0.3
+    settle: float = 0.6
+    mask_learning_rate: float = 5e-2
+    multiplier_learning_rate: float = 5e-2
+    gate_init: float = 4.6
+    ffn_gate_init: float = 3.0
+    temperature: float = 2 / 3
+    counter: str = "exact"
+    distillation: float = 1.0
+    distillation_side: str = "student"
+    reference_seconds: float = 15.0
+
+
+@dataclass
+class MeasurementConfig:
+    """How a finished model is judged. Timing uses one thread and one utterance of fixed length."""
+
+    batch_frames: int = 40000
+    max_symbols: int = 5
+    bootstrap: int = 1000
+    timing_seconds: float = 10.0
+    timing_rounds: int = 30
+
+
+@dataclass
+class WandbConfig:
+    """`mode` is `offline`, `online` or `disabled`."""
+
+    mode: str = "offline"
+    project: str = "prune-bench"
+
+
+@dataclass
+class ExecutionConfig:
+    """Where and how runs execute; never part of a run's identity."""
+
+    output: str = "output"
+    jobs: int = 2
+    threads: int = 1
+    launcher: str = "local"
+    slurm: dict[str, str] = field(default_factory=dict)
+    progress: bool = True
+
+
+@dataclass
+class Config:
+    """One run, completely."""
+
+    preset: str = "tiny"
+    method: str = "dense"
+    sparsity: float = 0.0
+    seed: int = 0
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    dense: FitConfig = field(default_factory=FitConfig)
+    final: FitConfig = field(default_factory=FitConfig)
+    pruning: PruningConfig = field(default_factory=PruningConfig)
+    measurement: MeasurementConfig = field(default_factory=MeasurementConfig)
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "corpus.name": ("espeak", "fsdd", "librispeech", "manifest"),
+    "corpus.on_bad": ("fail", "skip"),
+    "tokenizer.kind": ("characters", "sentencepiece"),
+    "model.predictor": ("stateless", "lstm"),
+    "pruning.structure": ("groups", "weights"),
+    "pruning.counter": ("exact", "paper_eq3"),
+    "pruning.distillation_side": ("student", "teacher"),
+    "wandb.mode": ("offline", "online", "disabled"),
+    "execution.launcher": ("local", "slurm"),
+}
+ALIASES = {"corpus": "corpus.name", "launcher": "execution.launcher", "output": "execution.output"}
+
+
+def suggest(word: str, known: Sequence[str], what: str) -> str:
+    """A one-line error text for an unknown word, with the nearest known one."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"unknown {what} {word!r}" + (
+        f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(known)}"
+    )
+
+
+def flat_keys(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Every leaf of a dataclass tree as `section.key`."""
+    leaves: dict[str, Any] = {}
+    for name, value in vars(config).items():
+        leaves.update(flat_keys(value, f"{prefix}{name}.") if is_dataclass(value) else {f"{prefix}{name}": value})
+    return leaves
+
+
+def expand_values(text: str) -> list[str]:
+    """`0.2,0.5` -> two values; `0.1:0.9:0.1` -> nine (first, last, step; the last is included)."""
+    values: list[str] = []
+    for part in text.split(","):
+        bounds = part.split(":")
+        if len(bounds) != 3:
+            values.append(part)
+            continue
+        first, last, step = (float(bound) for bound in bounds)
+        count = round((last - first) / step) + 1
+        values += [f"{first + i * step:.10g}" for i in range(count)]
+    return values
+
+
+def parse_overrides(arguments: Sequence[str]) -> dict[str, list[str]]:
+    """`key=value` words to lists of values, aliases resolved. ValueError for a word that is not `key=value`."""
+    overrides: dict[str, list[str]] = {}
+    for argument in arguments:
+        key, separator, value = argument.partition("=")
+        if not separator or not key or not value:
+            raise ValueError(f"expected key=value, got {argument!r}: write for example method=parp")
+        key = ALIASES.get(key, key)
+        overrides[key] = expand_values(value)
+    return overrides
+
+
+def override(base: Config, values: dict[str, Any]) -> Config:
+    """A copy of `base` with dotted keys replaced and checked. ValueError names the unknown key or value."""
+    known = flat_keys(base)
+    for key, value in values.items():
+        if key not in known and not key.startswith("execution.slurm."):
+            raise ValueError(suggest(key, [*known, *ALIASES], "key"))
+        if key in CHOICES and value not in CHOICES[key]:
+            raise ValueError(suggest(str(value), CHOICES[key], f"value for {key}:"))
+    merged = OmegaConf.structured(base)
+    for key, value in values.items():
+        try:
+            OmegaConf.update(merged, key, value)
+        except OmegaConfBaseException as error:
+            raise ValueError(f"{key}={value}: {str(error).splitlines()[0]}") from None
+    config = OmegaConf.to_object(merged)
+    assert isinstance(config, Config)
+    check(config)
+    return config
+
+
+def check(config: Config) -> None:
+    """Raise ValueError for values no run can have."""
+    if not 0.0 <= config.sparsity < 1.0:
+        raise ValueError(f"sparsity={config.sparsity}: give the removed fraction, at least 0 and below 1")
+    for name, fit in (("dense", config.dense), ("final", config.final)):
+        for key in ("steps", "frames", "accumulate", "devices", "checkpoint_every"):
+            if getattr(fit, key) < 1:
+                raise ValueError(f"{name}.{key}={getattr(fit, key)}: must be at least 1")
+    if config.model.width % config.model.heads:
+        raise ValueError(f"model.width={config.model.width} is not a multiple of model.heads={config.model.heads}")
+
+
+def expand_grid(base: Config, overrides: dict[str, list[str]]) -> list[Config]:
+    """One Config for each combination of the listed values, the last key varying fastest."""
+    combinations = itertools.product(*overrides.values())
+    return [override(base, dict(zip(overrides, values, strict=True))) for values in combinations]
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A plain nested dictionary, for YAML, JSON and rows."""
+    return asdict(config)
+
+
+def from_dict(values: dict[str, Any]) -> Config:
+    """The Config that `to_dict` gave. ValueError for a key that no Config has."""
+    try:
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), values))
+    except OmegaConfBaseException as error:
+        raise ValueError(f"not a run configuration: {str(error).splitlines()[0]}") from None
+    assert isinstance(config, Config)
+    return config
+
+
+def fingerprint(values: Any) -> str:
+    """Twelve hex digits that name a JSON-able value."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+IDENTITY = ("method", "sparsity", "seed", "corpus", "features", "tokenizer", "model", "dense", "final", "pruning")
+
+
+def identity(config: Config, *sections: str) -> str:
+    """The hash of the sections that shape a stage (all that shape a run by default).
+
+    What a preset is called, where a fit executes and how often it saves a run executes do not change its identity.
+    """
+    values = to_dict(config)
+    for key in ("download",):
+        values["corpus"].pop(key)
+    for fit in ("dense", "final"):
+        for key in ("accelerator", "checkpoint_every"):
+            values[fit].pop(key)
+    return fingerprint({section: values[section] for section in sections or IDENTITY})

@@ -1,0 +1,90 @@
+"""Corpora to batches: `prepare` makes or opens everything that training and evaluation read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from prune_bench.config import Config, TokenizerConfig
+from prune_bench.data.audio import LogMel, SpecAugment, read_audio
+from prune_bench.data.batches import Batch, SpeechData, evaluation_batches
+from prune_bench.data.corpora import SPLITS
+from prune_bench.data.extraction import feature_stores
+from prune_bench.data.store import FeatureStore, describe, merge
+from prune_bench.data.tokenizers import VERSION, Tokenizer, load_tokenizer, train_tokenizer
+
+__all__ = ["Batch", "Corpus", "FeatureStore", "LogMel", "SpecAugment", "SpeechData", "evaluation_batches", "prepare",
+           "read_audio"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The five splits by name and the tokenizer trained on the training text."""
+
+    splits: dict[str, FeatureStore]
+    tokenizer: Tokenizer
+
+
+def prepare(config: Config, cache: str | Path, progress: bool = True) -> Corpus:
+    """Make, or open if made before, the feature stores and the tokenizer of `config` under folder `cache`.
+
+    Raises ValueError, naming file, line and remedy, for the first utterance that cannot be used; with
+    `corpus.on_bad=skip` such utterances are left out and counted by reason in print.
+    """
+    stores = feature_stores(config.corpus, config.features, Path(cache), progress)
+    tokenizer = cached_tokenizer(config.tokenizer, stores["train"].texts, Path(cache))
+    splits = {}
+    for split in SPLITS:
+        splits[split] = usable(split, stores[split], tokenizer, config)
+        if progress and splits[split].skipped:
+            total = sum(splits[split].skipped.values())
+            print(f"{config.corpus.name} {split}: {total} utterances left out: {describe(splits[split].skipped)}")
+    return Corpus(splits, tokenizer)
+
+
+def cached_tokenizer(config: TokenizerConfig, texts: list[str], cache: Path) -> Tokenizer:
+    digest = hashlib.sha256(json.dumps([VERSION, asdict(config), texts]).encode()).hexdigest()[:12]
+    path = cache / "tokenizers" / f"{config.kind}-{digest}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            train_tokenizer(config, texts).save(path)
+    return load_tokenizer(path)
+
+
+def usable(split: str, store: FeatureStore, tokenizer: Tokenizer, config: Config) -> FeatureStore:
+    """Leave out, or refuse, what the tokenizer cannot spell and what is too short for its transcript."""
+    kept, skipped = [], dict(store.skipped)
+    for place, (text, frames) in enumerate(zip(store.texts, store.lengths, strict=True)):
+        fault = find_fault(text, math.ceil(frames / config.model.subsampling), tokenizer)
+        if fault is None:
+            kept.append(place)
+        elif config.corpus.on_bad == "fail":
+            remedy = "correct or remove it, or set corpus.on_bad=skip"
+            raise ValueError(f"{config.corpus.name} {split} {store.ids[place]}: {fault[1]}; {remedy}")
+        else:
+            skipped = merge(skipped, {fault[0]: 1})
+    if not kept:
+        raise ValueError(f"{config.corpus.name} {split}: no usable utterance: {describe(skipped)}")
+    return store.select(kept, skipped)
+
+
+def find_fault(text: str, frames: int, tokenizer: Tokenizer) -> tuple[str, str] | None:
+    """Reason and message if `text` cannot be spelled or needs more than `frames` encoder frames, else None.
+
+    CTC needs one frame a unit and one between equal neighbours.
+    """
+    try:
+        units = tokenizer.encode(text)
+    except ValueError as error:
+        return "character outside the vocabulary", f"character outside the vocabulary, {error}"
+    needed = len(units) + sum(first == second for first, second in zip(units, units[1:], strict=False))
+    if needed > frames:
+        message = f"transcript longer than its audio, {needed} units in {frames} encoder frames"
+        return "transcript longer than its audio", message
+    return None

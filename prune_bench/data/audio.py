@@ -1,0 +1,124 @@
+"""The only place that decodes, resamples, degrades and turns audio into features."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import torchaudio
+from scipy.signal import firwin, resample_poly
+from torch import Tensor, nn
+
+from prune_bench.config import FeatureConfig
+
+FLOOR = 1e-6
+SCALE = 4.0
+
+
+class BadUtterance(ValueError):
+    """One utterance that cannot be used: `reason` is what the counts group by, the message names file and remedy."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(reason, message)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+@lru_cache
+def lowpass(factor: int) -> np.ndarray:
+    """Anti-aliasing filter for a change of rate by ratios up to `factor`."""
+    return np.asarray(firwin(20 * factor + 1, 1 / factor, window=("kaiser", 5.0)), dtype=np.float32)
+
+
+def resample(samples: np.ndarray, original: int, wanted: int) -> np.ndarray:
+    """Band-limited polyphase resampling of (samples,) float32 from `original` to `wanted` Hz."""
+    if original == wanted:
+        return samples
+    up, down = wanted // math.gcd(original, wanted), original // math.gcd(original, wanted)
+    return np.asarray(resample_poly(samples, up, down, window=lowpass(max(up, down))), dtype=np.float32)
+
+
+def read_audio(path: str | Path, sample_rate: int, start: float = 0.0, duration: float | None = None) -> Tensor:
+    """Decode a mono file to (samples,) float32 in [-1, 1] at `sample_rate`, from `start` for `duration` seconds.
+
+    Raises BadUtterance for a missing, unreadable, truncated, stereo, empty or NaN file and for a segment that ends
+    after the file (10 ms of rounding are allowed).
+    """
+    if not Path(path).is_file():
+        raise BadUtterance("missing file", f"{path}: no such file; correct the path or remove its line")
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            first = round(start * file.samplerate)
+            wanted = file.frames - first if duration is None else round(duration * file.samplerate)
+            if file.channels != 1:
+                raise BadUtterance("not mono", f"{path}: {file.channels} channels; mix it down to one")
+            if first + wanted > file.frames + file.samplerate // 100:
+                ends = f"{start + (duration or 0.0):.2f} s, the file at {file.frames / file.samplerate:.2f} s"
+                raise BadUtterance("longer than its file", f"{path}: the segment ends at {ends}; correct its duration")
+            file.seek(min(max(first, 0), file.frames))
+            samples, rate = file.read(min(wanted, file.frames - first), dtype="float32"), file.samplerate
+            available = min(wanted, file.frames - first)
+    except soundfile.SoundFileError as error:
+        detail = str(error).strip().splitlines()[-1]
+        raise BadUtterance("unreadable file", f"{path}: cannot be decoded ({detail}); copy it again") from None
+    if len(samples) < available:
+        held = f"{len(samples)} of {available} samples"
+        raise BadUtterance("truncated file", f"{path}: truncated, holds {held}; copy it again")
+    if len(samples) == 0:
+        raise BadUtterance("empty audio", f"{path}: no samples; remove it")
+    if not np.isfinite(samples).all():
+        raise BadUtterance("not finite", f"{path}: holds NaN or infinite samples; write it again")
+    return torch.from_numpy(resample(samples, rate, sample_rate))
+
+
+class LogMel(nn.Module):
+    """Log-mel energies of one utterance, the mean of each band removed, divided by 4: (samples,) to (frames, mels)."""
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        window = round(config.sample_rate * config.window_ms / 1000)
+        self.hop = round(config.sample_rate * config.hop_ms / 1000)
+        self.mel = torchaudio.transforms.MelSpectrogram(
+            config.sample_rate, 2 ** (window - 1).bit_length(), window, self.hop, n_mels=config.mels, center=True,
+            pad_mode="constant",
+        )  # fmt: skip
+
+    def forward(self, samples: Tensor) -> Tensor:
+        energies = (self.mel(samples) + FLOOR).log().T
+        return (energies - energies.mean(dim=0)) / SCALE
+
+
+class SpecAugment(nn.Module):
+    """Zeroes random bands and stretches of time of (batch, frames, mels) features (Park et al., 2019).
+
+    Widths are uniform in [0, width]; a time mask covers at most a fifth of its utterance. Zero is each band's mean.
+    """
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        self.time_masks, self.time_width = config.time_masks, config.time_width
+        self.frequency_masks, self.frequency_width = config.frequency_masks, config.frequency_width
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        batch, frames, mels = features.shape
+        longest = (lengths // 5).clamp(max=self.time_width)
+        time = random_spans(self.time_masks, longest, lengths, frames)
+        widths, bands = (torch.full_like(lengths, size) for size in (min(self.frequency_width, mels), mels))
+        frequency = random_spans(self.frequency_masks, widths, bands, mels)
+        return features.masked_fill(time.view(batch, frames, 1) | frequency.view(batch, 1, mels), 0.0)
+
+
+def random_spans(count: int, widths: Tensor, ends: Tensor, size: int) -> Tensor:
+    """(batch, size) mask of `count` spans a row, each of uniform width in [0, widths] within [0, ends)."""
+    draws = torch.rand(2, count, len(widths), device=widths.device)
+    width = (draws[0] * (widths + 1)).long()
+    first = (draws[1] * (ends - width + 1)).long()
+    place = torch.arange(size, device=widths.device)
+    covered = (place >= first.unsqueeze(-1)) & (place < (first + width).unsqueeze(-1))
+    return covered.any(dim=0)

@@ -1,0 +1,60 @@
+"""What every corpus offers: utterances in parts, each part read in order by one worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from prune_bench.config import CorpusConfig
+
+SPLITS = ("train", "dev-clean", "dev-other", "test-clean", "test-other")
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One transcript and where its audio lies: a segment of file `audio`, or None if the corpus makes its own.
+
+    `line` is the line of the listing that names it, 0 without one.
+    """
+
+    id: str
+    text: str
+    speaker: str
+    split: str
+    audio: str | None = None
+    start: float = 0.0
+    duration: float | None = None
+    line: int = 0
+
+
+Load = Callable[[], tuple[Utterance, Tensor]]
+
+
+class Source(Protocol):
+    """A corpus. `parts` is cheap and runs in the parent; `read` runs in workers, on a pickled copy."""
+
+    def fingerprint(self, split: str) -> Any:
+        """JSON value that changes whenever the audio or text of `split` would."""
+
+    def parts(self, split: str) -> list[Sequence[Any]]:
+        """The utterances of `split`, in parts that may be read in any order."""
+
+    def read(self, part: Sequence[Any]) -> Iterator[Load]:
+        """One function an utterance, to be called in order; it may raise BadUtterance."""
+
+
+def subset_of(config: CorpusConfig, split: str) -> str:
+    """The corpus' own name of one of the five `SPLITS`."""
+    return str(getattr(config, split.replace("-", "_")))
+
+
+def count_of(config: CorpusConfig, split: str) -> int:
+    """How many utterances of `split` a generated corpus makes."""
+    return int(getattr(config, split.partition("-")[0] + "_utterances"))
+
+
+def chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[first : first + size] for first in range(0, len(items), size)]

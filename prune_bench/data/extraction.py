@@ -1,0 +1,127 @@
+"""From a corpus to feature stores, on all cores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from prune_bench.config import CorpusConfig, FeatureConfig
+from prune_bench.data.audio import BadUtterance, LogMel
+from prune_bench.data.corpora import CORPORA, SPLITS, Source
+from prune_bench.data.store import FeatureStore, Row, created, write_store
+from prune_bench.data.texts import normalize
+
+VERSION = 1
+ALONE = 300
+Block = tuple[np.ndarray, list[Row], dict[str, int]]
+
+
+class Extractor:
+    """Features of one part of a corpus; with `skip`, a bad utterance is counted instead of raised."""
+
+    def __init__(self, source: Source, features: FeatureConfig, skip: bool) -> None:
+        self.source, self.log_mel, self.skip = source, LogMel(features), skip
+        self.rate, self.mels = features.sample_rate, features.mels
+
+    def __call__(self, part: Sequence[Any]) -> Block:
+        blocks, rows, skipped = [np.zeros((0, self.mels), np.float16)], [], Counter[str]()
+        for load in self.source.read(part):
+            try:
+                utterance, samples = load()
+                text = normalize(utterance)
+            except BadUtterance as error:
+                if not self.skip:
+                    raise
+                skipped[error.reason] += 1
+                continue
+            features = self.log_mel(samples).to(torch.float16).numpy()
+            blocks.append(features)
+            seconds = round(len(samples) / self.rate, 3)
+            rows.append({"id": utterance.id, "text": text, "speaker": utterance.speaker, "frames": len(features),
+                         "seconds": seconds})  # fmt: skip
+        return np.concatenate(blocks), rows, dict(skipped)
+
+
+_extractor: Extractor | None = None
+
+
+def start_worker(extractor: Extractor) -> None:
+    global _extractor
+    torch.set_num_threads(1)
+    _extractor = extractor
+
+
+def extract(part: Sequence[Any]) -> Block:
+    assert _extractor is not None
+    return _extractor(part)
+
+
+def feature_stores(
+    corpus: CorpusConfig, features: FeatureConfig, cache: Path, progress: bool = True
+) -> dict[str, FeatureStore]:
+    """Open the five splits' stores, building under `cache` those that are not there yet."""
+    if corpus.name not in CORPORA:
+        raise ValueError(f"corpus.name={corpus.name!r} is unknown; choose one of {', '.join(CORPORA)}")
+    if corpus.on_bad not in ("fail", "skip"):
+        raise ValueError(f"corpus.on_bad={corpus.on_bad!r} is unknown; choose fail or skip")
+    source = CORPORA[corpus.name](corpus, features)
+    extractor = Extractor(source, features, corpus.on_bad == "skip")
+    paths = {split: cache / "features" / store_name(source, corpus, features, split) for split in SPLITS}
+    with ExitStack() as stack:
+        workers = Workers(extractor, stack)
+        for split, path in paths.items():
+            with created(path) as folder:
+                if folder is not None:
+                    parts = source.parts(split)
+                    blocks = counted(workers.map(parts), f"{corpus.name} {split}", parts, progress)
+                    write_store(folder, blocks, features.mels)
+    return {split: FeatureStore.open(path) for split, path in paths.items()}
+
+
+def store_name(source: Source, corpus: CorpusConfig, features: FeatureConfig, split: str) -> str:
+    shape = [features.sample_rate, features.mels, features.window_ms, features.hop_ms]
+    key = json.dumps([VERSION, source.fingerprint(split), shape, corpus.on_bad], sort_keys=True)
+    return f"{corpus.name}-{split}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+class Workers:
+    """Maps parts over processes, in order; starts them when there is enough to do for several."""
+
+    def __init__(self, extractor: Extractor, stack: ExitStack) -> None:
+        self.extractor, self.stack, self.pool = extractor, stack, None
+
+    def map(self, parts: Sequence[Sequence[Any]]) -> Iterator[Block]:
+        if self.pool is None and sum(map(len, parts)) < ALONE:
+            return map(self.extractor, parts)
+        if self.pool is None:
+            self.pool = self.stack.enter_context(
+                ProcessPoolExecutor(
+                    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+                    multiprocessing.get_context("spawn"), start_worker, (self.extractor,),
+                )
+            )  # fmt: skip
+        return self.pool.map(extract, parts)
+
+
+def counted(blocks: Iterator[Block], title: str, parts: Sequence[Sequence[Any]], progress: bool) -> Iterator[Block]:
+    """Pass blocks on under one progress line, which counts utterances."""
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(*columns, disable=not progress) as line:
+        task = line.add_task(f"features of {title}", total=sum(map(len, parts)))
+        for block, part in zip(blocks, parts, strict=True):
+            line.advance(task, len(part))
+            yield block
+
+

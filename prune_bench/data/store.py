@@ -1,0 +1,113 @@
+"""Feature stores: the features of one split in one memory-mapped file, written once, atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """Utterances of one split: `features` (total frames, mels) float16 on disk, one entry an utterance in the rest.
+
+    `lengths` are in frames, `seconds` of audio; `skipped` counts by reason what the corpus held but cannot be used.
+    """
+
+    features: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+    ids: list[str]
+    texts: list[str]
+    speakers: list[str]
+    seconds: list[float]
+    skipped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Features of one utterance, (frames, mels) float32."""
+        start = self.starts[index]
+        return torch.from_numpy(self.features[start : start + self.lengths[index]].astype(np.float32))
+
+    @classmethod
+    def open(cls, path: str | Path) -> FeatureStore:
+        """Map the store in folder `path`; reads no features."""
+        index = json.loads((Path(path) / "index.json").read_text())
+        rows, lengths = index["utterances"], np.array([row["frames"] for row in index["utterances"]], dtype=np.int64)
+        shape = (int(lengths.sum()), index["mels"])
+        return cls(
+            features=np.memmap(Path(path) / "features.bin", np.float16, "r", shape=shape),
+            starts=np.cumsum(lengths) - lengths,
+            lengths=lengths,
+            ids=[row["id"] for row in rows],
+            texts=[row["text"] for row in rows],
+            speakers=[row["speaker"] for row in rows],
+            seconds=[row["seconds"] for row in rows],
+            skipped=index["skipped"],
+        )
+
+    def select(self, kept: list[int], skipped: dict[str, int]) -> FeatureStore:
+        """The same store with the utterances at `kept` alone."""
+        return replace(
+            self, starts=self.starts[kept], lengths=self.lengths[kept], skipped=skipped,
+            **{name: [getattr(self, name)[place] for place in kept] for name in ("ids", "texts", "speakers", "seconds")},
+        )  # fmt: skip
+
+
+@contextmanager
+def created(path: Path) -> Iterator[Path | None]:
+    """Make folder `path` once: yields an empty folder to fill, renamed to `path` on success, or None if it exists.
+
+    Processes that ask for the same folder wait for the first; what a killed one left behind is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        yield None
+        return
+    with FileLock(f"{path}.lock"):
+        if path.is_dir():
+            yield None
+            return
+        partial = path.with_name(path.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        yield partial
+        os.replace(partial, path)
+
+
+def write_store(folder: Path, blocks: Iterable[tuple[np.ndarray, list[Row], dict[str, int]]], mels: int) -> None:
+    """Write blocks of (features (frames, mels) float16, rows, skipped counts) one after the other into `folder`."""
+    utterances: list[Row] = []
+    skipped: dict[str, int] = {}
+    with open(folder / "features.bin", "wb") as file:
+        for features, rows, counts in blocks:
+            file.write(features.tobytes())
+            utterances += rows
+            skipped = merge(skipped, counts)
+    if not utterances:
+        raise ValueError(f"no usable utterance for {folder.stem}: {describe(skipped) or 'the corpus lists none'}")
+    index = {"mels": mels, "skipped": skipped, "utterances": utterances}
+    (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False))
+
+
+def merge(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
+    return {key: first.get(key, 0) + second.get(key, 0) for key in [*first, *(key for key in second if key not in first)]}
+
+
+def describe(skipped: dict[str, int]) -> str:
+    """Counts by reason in words: `2 truncated file, 1 not mono`."""
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))

@@ -1,0 +1,143 @@
+"""Text to unit numbers and back; unit 0 is the blank of the transducer and of CTC."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import sentencepiece
+
+from prune_bench.config import TokenizerConfig
+
+BLANK = 0
+VERSION = 1
+
+
+class Tokenizer(Protocol):
+    """`size` counts every unit, the blank included. `encode` raises ValueError for a character it does not know."""
+
+    @property
+    def size(self) -> int: ...
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def decode(self, units: Sequence[int]) -> str: ...
+
+    def save(self, path: str | Path) -> None: ...
+
+
+class Characters:
+    """One unit a character of the training text."""
+
+    kind: ClassVar[str] = "characters"
+
+    def __init__(self, alphabet: str) -> None:
+        self.alphabet = alphabet
+        self.units = {letter: unit for unit, letter in enumerate(alphabet, start=1)}
+
+    @classmethod
+    def train(cls, texts: Iterable[str], size: int) -> Characters:
+        return cls("".join(sorted({letter for text in texts for letter in text})))
+
+    @classmethod
+    def from_state(cls, state: str) -> Characters:
+        return cls(state)
+
+    def state(self) -> str:
+        return self.alphabet
+
+    @property
+    def size(self) -> int:
+        return 1 + len(self.alphabet)
+
+    def encode(self, text: str) -> list[int]:
+        check_known(text, self.units)
+        return [self.units[letter] for letter in text]
+
+    def decode(self, units: Sequence[int]) -> str:
+        return "".join(self.alphabet[unit - 1] for unit in units if unit != BLANK)
+
+    def save(self, path: str | Path) -> None:
+        save_tokenizer(self, Path(path))
+
+
+class SentencePiece:
+    """Byte-pair units (Sennrich et al., 2016) trained on the training text; the unknown unit doubles as the blank.
+
+    With few units, byte pairs make shorter sequences than a unigram model, which leaves more frames a unit.
+    """
+
+    kind: ClassVar[str] = "sentencepiece"
+
+    def __init__(self, model: bytes, alphabet: str) -> None:
+        self.model, self.alphabet = model, alphabet
+        self.known = set(alphabet)
+        self.processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+
+    @classmethod
+    def train(cls, texts: Iterable[str], size: int) -> SentencePiece:
+        """Train `size` units beside the blank, or as many as the text gives."""
+        lines, model = list(texts), io.BytesIO()
+        alphabet = "".join(sorted({letter for text in lines for letter in text}))
+        if size <= len(alphabet):
+            raise ValueError(f"tokenizer.size={size} is too small: the training text has {len(alphabet)} characters")
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines), model_writer=model, model_type="bpe", vocab_size=size + 1,
+            character_coverage=1.0, normalization_rule_name="identity", num_threads=1, minloglevel=2,
+            unk_id=BLANK, bos_id=-1, eos_id=-1, pad_id=-1, input_sentence_size=1_000_000,
+        )  # fmt: skip
+        return cls(model.getvalue(), alphabet)
+
+    @classmethod
+    def from_state(cls, state: dict[str, str]) -> SentencePiece:
+        return cls(bytes.fromhex(state["model"]), state["alphabet"])
+
+    def state(self) -> dict[str, str]:
+        return {"model": self.model.hex(), "alphabet": self.alphabet}
+
+    @property
+    def size(self) -> int:
+        return int(self.processor.vocab_size())
+
+    def encode(self, text: str) -> list[int]:
+        check_known(text, self.known)
+        return list(self.processor.encode(text))
+
+    def decode(self, units: Sequence[int]) -> str:
+        return str(self.processor.decode([int(unit) for unit in units if unit != BLANK]))
+
+    def save(self, path: str | Path) -> None:
+        save_tokenizer(self, Path(path))
+
+
+TOKENIZERS: dict[str, type[Characters] | type[SentencePiece]] = {kind.kind: kind for kind in (Characters, SentencePiece)}
+
+
+def train_tokenizer(config: TokenizerConfig, texts: Iterable[str]) -> Characters | SentencePiece:
+    if config.kind not in TOKENIZERS:
+        raise ValueError(f"tokenizer.kind={config.kind!r} is unknown; choose one of {', '.join(TOKENIZERS)}")
+    return TOKENIZERS[config.kind].train(texts, config.size)
+
+
+def load_tokenizer(path: str | Path) -> Characters | SentencePiece:
+    """Read what `save` wrote."""
+    content = json.loads(Path(path).read_text())
+    return TOKENIZERS[content["kind"]].from_state(content["state"])
+
+
+def save_tokenizer(tokenizer: Characters | SentencePiece, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        json.dump({"kind": tokenizer.kind, "state": tokenizer.state()}, file)
+    os.replace(file.name, path)
+
+
+def check_known(text: str, known: Iterable[str]) -> None:
+    unknown = sorted(set(text) - set(known))
+    if unknown:
+        raise ValueError(f"{''.join(unknown)!r} does not occur in the training text")

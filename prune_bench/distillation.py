@@ -1,0 +1,74 @@
+"""Layer-wise distillation: the pruned encoder's hidden states follow the unpruned one's."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+
+class LayerwiseDistillation(nn.Module):
+    """Mean over layers of the squared distance between student and teacher block outputs, on non-pad frames.
+
+    The teacher is a frozen copy of `encoder` in eval mode, fed the very inputs (SpecAugment included) that the
+    student saw. One linear map, identity at first and shared by all layers, is trained on the student's side; with
+    `side` "teacher" it is applied to the teacher as printed in equation 8 of arXiv 2305.19549, where both sides can
+    shrink together.
+
+    `encoder` must hold its blocks in `layers`, and be called as encoder(features, lengths) -> (hidden, lengths).
+    """
+
+    def __init__(self, encoder: nn.Module, width: int, side: str = "student"):
+        super().__init__()
+        self.teacher = copy.deepcopy(encoder).eval().requires_grad_(False)
+        self.transform = nn.Linear(width, width, bias=False)
+        nn.init.eye_(self.transform.weight)
+        self.side = side
+        self._inputs: tuple[Any, ...] = ()
+        self._lengths: Tensor | None = None
+        self._student: list[Tensor] = []
+        self._taught: list[Tensor] = []
+        self._handles: list[RemovableHandle] = []
+        for layer in self.teacher.get_submodule("layers").children():
+            layer.register_forward_hook(lambda _layer, _inputs, output: self._taught.append(output))
+
+    def watch(self, encoder: nn.Module) -> None:
+        """Record `encoder`'s block outputs during its training forwards."""
+
+        def start(_encoder: nn.Module, inputs: tuple[Any, ...]) -> None:
+            self._inputs, self._student = inputs, []
+
+        def finish(_encoder: nn.Module, _inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+            self._lengths = output[1]
+
+        self._handles = [encoder.register_forward_pre_hook(start), encoder.register_forward_hook(finish)]
+        for layer in encoder.get_submodule("layers").children():
+            hook = layer.register_forward_hook(lambda _layer, _inputs, output: self._student.append(output))
+            self._handles.append(hook)
+
+    def release(self) -> None:
+        """Stop recording."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._student, self._taught = [], [], []
+
+    def loss(self) -> Tensor:
+        """The distillation loss of the last recorded forward."""
+        self._taught = []
+        with torch.no_grad():
+            self.teacher(*self._inputs)
+        assert self._lengths is not None
+        frames = self._student[0].shape[1]
+        inside = torch.arange(frames, device=self._lengths.device) < self._lengths[:, None]
+        total = sum((self._distance(s, t, inside) for s, t in zip(self._student, self._taught, strict=True)), start=0.0)
+        return torch.as_tensor(total) / len(self._taught)
+
+    def _distance(self, student: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
+        if self.side == "student":
+            student = self.transform(student)
+        else:
+            teacher = self.transform(teacher)
+        return ((student - teacher).square().mean(-1) * inside).sum() / inside.sum()

@@ -1,0 +1,93 @@
+"""Encoders as ONNX files with their weights inside, for any length, and their execution by ONNX Runtime.
+
+The files take one utterance without padding: (1, frames, mels) features or a (1, frames, width) stream in fp32.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from prune_bench.models.conformer import Conformer
+from prune_bench.models.transducer import Transducer
+
+OPSET = 17
+EXAMPLE_FRAMES = 96
+
+
+def export_encoder(model: Transducer, path: str | Path) -> Path:
+    """Write the whole encoder: features (1, frames, mels) -> hidden (1, shorter, width)."""
+    encoder = model.encoder
+    return _export(encoder, lambda features: encoder(features)[0], encoder.arch.mels, Path(path))
+
+
+def export_front_end(model: Transducer, path: str | Path) -> Path:
+    """Write the convolutions before the blocks: features (1, frames, mels) -> stream (1, shorter, width)."""
+    encoder = model.encoder
+    return _export(encoder, lambda features: encoder.front_end(features, None)[0], encoder.arch.mels, Path(path))
+
+
+def export_blocks(model: Transducer, path: str | Path) -> Path:
+    """Write the layers alone: stream (1, frames, width) -> hidden of the same shape."""
+    encoder = model.encoder
+    return _export(encoder, encoder.blocks, encoder.arch.width, Path(path))
+
+
+def open_session(path: str | Path, threads: int = 1) -> onnxruntime.InferenceSession:
+    """An ONNX Runtime session on the CPU with that many threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def run_encoder(exported: str | Path | onnxruntime.InferenceSession, inputs: Tensor) -> Tensor:
+    """Output of an exported file, or of a session opened on one, for `inputs` (1, frames, width)."""
+    session = open_session(exported) if isinstance(exported, str | Path) else exported
+    return torch.from_numpy(session.run(None, {"input": inputs.numpy()})[0])
+
+
+class _Part(nn.Module):
+    """One function of an encoder as a module, so that it can be exported alone."""
+
+    def __init__(self, encoder: Conformer, function: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.encoder = encoder
+        self.function = function
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.function(inputs)
+
+
+def _export(encoder: Conformer, function: Callable[[Tensor], Tensor], width: int, path: Path) -> Path:
+    """Trace `function` of an encoder in eval mode. The file appears whole or not at all.
+
+    By the tracing exporter: the torch.export one of torch 2.11 cannot decompose masked attention (pytorch#136543) and
+    takes six times as long for graphs that run no faster.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    training = encoder.training
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        temporary = Path(folder) / path.name
+        torch.onnx.export(
+            _Part(encoder, function).eval(),
+            (torch.zeros(1, EXAMPLE_FRAMES, width),),
+            temporary,
+            input_names=["input"],
+            output_names=["output"],
+            dynamic_axes={"input": {1: "frames"}, "output": {1: "output_frames"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        os.replace(temporary, path)
+    encoder.train(training)
+    return path

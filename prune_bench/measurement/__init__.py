@@ -1,0 +1,1 @@
+"""Size, FLOPs, speed and accuracy of a finished model."""

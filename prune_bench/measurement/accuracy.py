@@ -1,0 +1,179 @@
+"""Word error rates with their uncertainty: corpus counts and bootstraps over utterances and seeds.
+
+Rates and differences are in percent of the reference words. Every bootstrap resamples whole utterances (Bisani and Ney
+2004, "Bootstrap estimates for confidence intervals in ASR performance evaluation"), so that a rate is always the ratio
+of summed errors to summed words and never a mean of ratios.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jiwer
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from prune_bench.data.store import FeatureStore
+    from prune_bench.data.tokenizers import Tokenizer
+    from prune_bench.models.transducer import Transducer
+
+LEVEL = 95.0
+
+
+@dataclass(frozen=True)
+class ErrorCounts:
+    """Edits and reference words of each utterance, int64 arrays of shape (utterances,)."""
+
+    errors: NDArray[np.int64]
+    words: NDArray[np.int64]
+    insertions: NDArray[np.int64]
+    deletions: NDArray[np.int64]
+    substitutions: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Error rate of `a` minus that of `b` in points, its 95 % interval and two-sided bootstrap p-value."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+def count_errors(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorCounts:
+    """Edits that turn each hypothesis into its reference, words separated by spaces.
+
+    An empty reference counts no words and every hypothesised word as an insertion.
+    Raises ValueError when the two sequences differ in length.
+    """
+    if len(references) != len(hypotheses):
+        raise ValueError(f"{len(references)} references for {len(hypotheses)} hypotheses: give one of each an utterance")
+    output = jiwer.process_words(list(references), list(hypotheses))
+    kinds = {"insert": 0, "delete": 1, "substitute": 2}
+    counts = np.zeros((3, len(references)), dtype=np.int64)
+    for utterance, chunks in enumerate(output.alignments):
+        for chunk in chunks:
+            if chunk.type in kinds:
+                extent = max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
+                counts[kinds[chunk.type], utterance] += extent
+    words = np.array([len(words) for words in output.references], dtype=np.int64)
+    return ErrorCounts(counts.sum(axis=0), words, *counts)
+
+
+def word_error_rate(errors: ArrayLike, words: ArrayLike) -> float:
+    """Corpus error rate in percent: summed errors over summed words. Raises ValueError when there are no words."""
+    total = int(np.sum(words))
+    if total == 0:
+        raise ValueError("no reference words: an error rate needs at least one non-empty reference")
+    return 100 * float(np.sum(errors)) / total
+
+
+def bootstrap_interval(errors: ArrayLike, words: ArrayLike, samples: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of the error rate over resampled utterances, in percent."""
+    counts = _resample(np.size(words), samples, np.random.default_rng(seed))
+    low, high = _interval(_rates(counts, np.asarray(errors), np.asarray(words)))
+    return low, high
+
+
+def paired_difference(
+    errors_a: ArrayLike, errors_b: ArrayLike, words: ArrayLike, samples: int = 1000, seed: int = 0
+) -> Difference:
+    """Error rate of `a` minus that of `b` on the same utterances; each resample draws the same utterances for both."""
+    return pooled_difference([errors_a], [errors_b], words, samples, seed)
+
+
+def pooled_difference(
+    errors_a: Sequence[ArrayLike], errors_b: Sequence[ArrayLike], words: ArrayLike, samples: int = 1000, seed: int = 0
+) -> Difference:
+    """Mean over seeds of the paired difference, with seeds and utterances both resampled.
+
+    `errors_a` and `errors_b` hold one array of errors for each training seed, in the same order, all on the utterances
+    of `words`. Each resample draws seeds with replacement and, independently, one set of utterances shared by all.
+    Raises ValueError when an array does not have one count for each utterance.
+    """
+    rng = np.random.default_rng(seed)
+    words = np.asarray(words)
+    gains = _stack(errors_a, words.size) - _stack(errors_b, words.size)
+    utterances = _resample(words.size, samples, rng)
+    by_seed = 100 * (utterances @ gains.T) / (utterances @ words)[:, None]
+    seeds = _resample(len(gains), samples, rng)
+    draws = (by_seed * seeds).sum(axis=1) / len(gains)
+    low, high = _interval(draws)
+    tail = min((draws <= 0).sum(), (draws >= 0).sum())
+    p = min(1.0, 2 * (int(tail) + 1) / (samples + 1))
+    return Difference(word_error_rate(gains.mean(axis=0), words), low, high, p)
+
+
+def equivalent(difference: Difference, margin: float) -> bool:
+    """Whether the whole 95 % interval of a difference lies within `margin` points of zero (two one-sided tests)."""
+    return -margin < difference.low and difference.high < margin
+
+
+@torch.inference_mode()
+def evaluate(
+    model: Transducer,
+    store: FeatureStore,
+    tokenizer: Tokenizer,
+    batch_frames: int,
+    max_symbols: int,
+    progress: Callable[[int, int], None] | None = None,
+    samples: int = 1000,
+) -> dict[str, Any]:
+    """Greedy error rate of `model` on every utterance of one split.
+
+    Returns `wer`, `low`, `high` (percent), `errors`, `words` (sums) and `utterances`: per-utterance `errors` and
+    `words` in the order of the store. `progress(done, total)` is called with utterance counts after each batch.
+    """
+    from prune_bench.data.batches import evaluation_batches
+    from prune_bench.decoding.greedy import decode_greedy
+
+    device = next(model.parameters()).device
+    model.eval()
+    hypotheses = [""] * len(store)
+    done = 0
+    for batch in evaluation_batches(store, batch_frames):
+        decoded = decode_greedy(model, batch.features.to(device), batch.lengths.to(device), max_symbols)
+        for index, units in zip(batch.indices.tolist(), decoded, strict=True):
+            hypotheses[index] = tokenizer.decode(units)
+        done += len(decoded)
+        if progress:
+            progress(done, len(store))
+    counts = count_errors(store.texts, hypotheses)
+    low, high = bootstrap_interval(counts.errors, counts.words, samples)
+    return {
+        "wer": word_error_rate(counts.errors, counts.words),
+        "low": low,
+        "high": high,
+        "errors": int(counts.errors.sum()),
+        "words": int(counts.words.sum()),
+        "utterances": {"errors": counts.errors.tolist(), "words": counts.words.tolist()},
+    }
+
+
+def _resample(size: int, samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """How often each of `size` items falls into each of `samples` draws with replacement: (samples, size)."""
+    draws = rng.integers(size, size=(samples, size)) + size * np.arange(samples)[:, None]
+    return np.bincount(draws.ravel(), minlength=samples * size).reshape(samples, size).astype(np.float64)
+
+
+def _rates(counts: NDArray[np.float64], errors: NDArray[Any], words: NDArray[Any]) -> NDArray[np.float64]:
+    return 100 * (counts @ errors) / (counts @ words)
+
+
+def _interval(draws: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.percentile(draws, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _stack(errors: Sequence[ArrayLike], utterances: int) -> NDArray[Any]:
+    """Errors as (seeds, utterances)."""
+    arrays = [np.asarray(one) for one in errors]
+    for array in arrays:
+        if array.shape != (utterances,):
+            raise ValueError(f"errors of shape {array.shape} for {utterances} utterances: compare runs on the same split")
+    return np.stack(arrays)

@@ -1,0 +1,35 @@
+"""Floating-point operations of an encoder, counted as it runs and by formula; two operations a multiply-add."""
+
+from __future__ import annotations
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from prune_bench.models.arch import ConformerArch, TransducerArch
+from prune_bench.models.conformer import Conformer
+from prune_bench.models.costs import cost_terms
+
+
+def count_flops(arch: TransducerArch, seconds: float, hop_ms: float) -> dict[str, int]:
+    """Operations of `blocks` and of the whole `encoder` (front end included) for one utterance of `seconds`.
+
+    Counted by torch.utils.flop_counter: matrix products and convolutions. It runs on the meta device, for on a CPU the
+    counter takes fused attention for free.
+    """
+    frames = round(1000 * seconds / hop_ms)
+    with torch.device("meta"):
+        encoder = Conformer(arch.encoder).eval()
+        features = torch.empty(1, frames, arch.encoder.mels)
+    front_end, blocks = FlopCounterMode(display=False), FlopCounterMode(display=False)
+    with torch.no_grad():
+        with front_end:
+            stream, _ = encoder.front_end(features, None)
+        with blocks:
+            encoder.blocks(stream)
+    return {"blocks": blocks.get_total_flops(), "encoder": front_end.get_total_flops() + blocks.get_total_flops()}
+
+
+def block_flops(arch: TransducerArch | ConformerArch, frames: int) -> int:
+    """Operations of the blocks for one utterance of `frames` feature frames, by the formula that pruning optimises."""
+    encoder = arch.encoder if isinstance(arch, TransducerArch) else arch
+    return round(sum(term.coefficient for term in cost_terms(encoder, "flops", frames, offered=())))

@@ -1,0 +1,44 @@
+"""Parameters, non-zeros and bytes of a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from prune_bench.models.transducer import Transducer
+
+
+def measure_size(model: Transducer, folder: str | Path | None = None) -> dict[str, int]:
+    """Counts of parameters and the bytes of the files in `folder`.
+
+    Returns `blocks` and `blocks_nonzero` (weight matrices of the encoder layers: what sparsity is a fraction of),
+    `encoder` (all its parameters), `total` and `total_nonzero` (the whole model) and `bytes`: of the saved model in
+    `folder`, of the parameters and buffers in memory without one.
+    """
+    parameters = dict(model.named_parameters())
+    blocks = [parameters[name] for name in model.block_matrices()]
+    return {
+        "blocks": _count(blocks),
+        "blocks_nonzero": _nonzero(blocks),
+        "encoder": _count(list(model.encoder.parameters())),
+        "total": _count(list(parameters.values())),
+        "total_nonzero": _nonzero(list(parameters.values())),
+        "bytes": _bytes_in_memory(model) if folder is None else _bytes_on_disk(Path(folder)),
+    }
+
+
+def _count(tensors: list[Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors)
+
+
+def _nonzero(tensors: list[Tensor]) -> int:
+    return sum(int(tensor.count_nonzero()) for tensor in tensors)
+
+
+def _bytes_in_memory(model: Transducer) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+
+
+def _bytes_on_disk(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,33 @@
+"""The inverse empirical Fisher matrix and the second-order pruning statistic built on it (WoodFisher)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def inverse_fisher(gradients: Tensor, damping: float) -> Tensor:
+    """(damping I + 1/N sum_n g_n g_n^T)^-1 by N rank-one updates; `gradients` is N x d, the result d x d.
+
+    Singh & Alistarh, WoodFisher, NeurIPS 2020, the Sherman-Morrison recursion. O(N d^2).
+    """
+    count, size = gradients.shape
+    inverse = torch.eye(size, dtype=gradients.dtype, device=gradients.device) / damping
+    for gradient in gradients:
+        product = inverse @ gradient
+        inverse -= torch.outer(product, product) / (count + gradient @ product)
+    return inverse
+
+
+def fisher_saliency(weight: Tensor, inverse: Tensor) -> Tensor:
+    """w_q^2 / (2 [F^-1]_qq): the loss increase of removing weight q with the others adjusted optimally."""
+    return weight.square() / (2 * inverse.diagonal())
+
+
+def compensation(weight: Tensor, inverse: Tensor, removed: Tensor) -> Tensor:
+    """The change of all weights that best absorbs the removal of those marked in the bool vector `removed`.
+
+    Single-weight updates are summed, which ignores their interaction: mask the removed entries afterwards.
+    """
+    scale = torch.where(removed, weight / inverse.diagonal(), torch.zeros_like(weight))
+    return -(inverse @ scale)

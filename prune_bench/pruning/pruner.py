@@ -1,0 +1,70 @@
+"""The five axes put together: one object that keeps a model's masks up to date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from prune_bench.pruning.criteria import Criterion
+from prune_bench.pruning.masks import MaskSet
+from prune_bench.pruning.schedules import Schedule
+from prune_bench.pruning.structures import Structure
+
+REVIVALS = ("hard", "free")
+
+
+@dataclass
+class Pruner:
+    """Draws masks when the schedule says so and zeroes what they remove.
+
+    `revival` "hard" zeroes removed units after every update, so that they stay dead; "free" zeroes them only when a
+    mask is drawn, so that they train on from zero and are judged again (PARP, Algorithm 1).
+    """
+
+    criterion: Criterion
+    structure: Structure
+    schedule: Schedule
+    revival: str
+    seed: int = 0
+    masks: MaskSet = field(default_factory=MaskSet)
+    churn: float = 0.0
+
+    def update(self, step: int) -> bool:
+        """Act after `step` finished optimizer updates; True when a new mask was drawn."""
+        drawn = self.schedule.is_update_step(step)
+        if drawn:
+            self.draw(step)
+        elif self.masks and self.revival == "hard":
+            self.structure.apply(self.masks)
+        return drawn
+
+    def draw(self, step: int) -> None:
+        """Judge all units anew at the schedule's sparsity and zero the removed ones."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        masks = self.structure.select(self.criterion, self.schedule.sparsity_at(step), generator)
+        self.churn = masks.churn(self.masks) if self.masks else 0.0
+        self.masks = masks
+        self.structure.apply(masks)
+
+    def finish(self, step: int) -> None:
+        """Leave the model exactly sparse: free units are judged a last time."""
+        if self.revival == "free":
+            self.draw(step)
+        elif self.masks:
+            self.structure.apply(self.masks)
+
+    @property
+    def achieved(self) -> float:
+        """The removed fraction of the denominator that holds now; 0 before the first mask."""
+        return self.structure.achieved(self.masks) if self.masks else 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"masks": dict(self.masks), "churn": self.churn}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        masks = MaskSet(state["masks"])
+        if masks:
+            masks.match(self.structure.shapes())
+        self.masks, self.churn = masks, state["churn"]

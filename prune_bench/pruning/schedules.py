@@ -1,0 +1,71 @@
+"""When sparsity is spent. Every schedule answers two questions about an update count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Schedule(Protocol):
+    """`sparsity_at(step)` in [0, 1) and `is_update_step(step)`, step counted in finished optimizer updates."""
+
+    def sparsity_at(self, step: int) -> float: ...
+
+    def is_update_step(self, step: int) -> bool: ...
+
+
+@dataclass(frozen=True)
+class OneShot:
+    """Everything at once, at update `at`."""
+
+    sparsity: float
+    at: int = 0
+
+    def sparsity_at(self, step: int) -> float:
+        return self.sparsity if step >= self.at else 0.0
+
+    def is_update_step(self, step: int) -> bool:
+        return step == self.at
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """The same sparsity from the start, the mask judged anew every `interval` updates (PARP)."""
+
+    sparsity: float
+    interval: int
+
+    def sparsity_at(self, step: int) -> float:
+        return self.sparsity
+
+    def is_update_step(self, step: int) -> bool:
+        return step % self.interval == 0
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """From `initial` at `begin` to `final` at `end`, updated every `interval` updates and held afterwards.
+
+    s = final + (initial - final)(1 - u)^power with u the clipped progress: power 1 is linear, 3 is cubic
+    (Zhu & Gupta, 2017). The last ramp step lands on `final` exactly even when `interval` does not divide the ramp.
+    """
+
+    initial: float
+    final: float
+    begin: int
+    end: int
+    interval: int
+    power: int = 3
+
+    def sparsity_at(self, step: int) -> float:
+        if step < self.begin:
+            return 0.0
+        if step >= self.end:
+            return self.final
+        progress = (step - self.begin) / (self.end - self.begin)
+        left = (1 - progress) ** self.power
+        return self.initial * left + self.final * (1 - left)
+
+    def is_update_step(self, step: int) -> bool:
+        lands = step == self.end and self.initial != self.final
+        return step >= self.begin and (lands or (step - self.begin) % self.interval == 0)

@@ -1,0 +1,172 @@
+"""Scores <-> removable units: single weights, or groups that a smaller dense model can do without.
+
+A structure is bound to one model. `select` turns a sparsity into a MaskSet of units, `apply` zeroes what the masks
+remove, in place, and `achieved` is the removed fraction of the one denominator (see targets.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from prune_bench.pruning.allocation import Allocation
+from prune_bench.pruning.criteria import Criterion
+from prune_bench.pruning.masks import MaskSet
+
+
+class Slice(Protocol):
+    """Where units lie in one parameter: unit j owns entries [j * block, (j + 1) * block) of dimension `dim`."""
+
+    @property
+    def parameter(self) -> str: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def block(self) -> int: ...
+
+
+class UnitGroup(Protocol):
+    """Units of one kind in one place. `outputs` are zeroed while masked; both go when the model is compacted."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def inputs(self) -> tuple[Slice, ...]: ...
+    @property
+    def outputs(self) -> tuple[Slice, ...]: ...
+
+
+class Structure(Protocol):
+    """What `Pruner` needs of a structure."""
+
+    def select(self, criterion: Criterion, sparsity: float, generator: torch.Generator) -> MaskSet: ...
+
+    def apply(self, masks: MaskSet) -> None: ...
+
+    def achieved(self, masks: MaskSet) -> float: ...
+
+    def shapes(self) -> dict[str, torch.Size]: ...
+
+    def zeroed(self) -> Iterable[Tensor]: ...
+
+
+class Weights:
+    """Single weights. Exactly round(sparsity * P) of the P target weights go."""
+
+    def __init__(self, targets: Mapping[str, Tensor], allocation: Allocation):
+        self.targets = dict(targets)
+        self.allocation = allocation
+        self.total = sum(weight.numel() for weight in self.targets.values())
+
+    def select(self, criterion: Criterion, sparsity: float, generator: torch.Generator) -> MaskSet:
+        scores = {name: criterion(weight, weight.grad, generator) for name, weight in self.targets.items()}
+        return self.allocation(scores, round(sparsity * self.total))
+
+    def apply(self, masks: MaskSet) -> None:
+        for name, weight in self.targets.items():
+            weight.data.mul_(masks[name])
+
+    def achieved(self, masks: MaskSet) -> float:
+        return masks.sparsity
+
+    def shapes(self) -> dict[str, torch.Size]:
+        return {name: weight.shape for name, weight in self.targets.items()}
+
+    def zeroed(self) -> Iterable[Tensor]:
+        return self.targets.values()
+
+
+class Groups:
+    """Heads, FFN channels and whole convolution modules, ranked together by root mean square.
+
+    `score_side` says which of a group's weights are scored: "all", or "outputs" for free revival, where untouched
+    input weights would otherwise keep every removed group's score high. Only the output side is ever zeroed: with
+    both sides at zero every gradient of the group vanishes and it could never revive.
+    """
+
+    def __init__(
+        self, model: nn.Module, targets: Mapping[str, Tensor], groups: Sequence[UnitGroup], score_side: str = "all"
+    ):
+        self.parameters = dict(model.named_parameters())
+        self.targets = dict(targets)
+        self.groups = {group.name: group for group in groups}
+        self.score_side = score_side
+        self.total = sum(weight.numel() for weight in self.targets.values())
+        self.costs = {group.name: self._cost(group) for group in groups}
+
+    def _cost(self, group: UnitGroup) -> int:
+        """Target weights that go with one unit."""
+        places = (place for place in (*group.inputs, *group.outputs) if place.parameter in self.targets)
+        return sum(self.targets[place.parameter].numel() for place in places) // group.size
+
+    def _scores(self, group: UnitGroup, criterion: Criterion, generator: torch.Generator) -> Tensor:
+        sides = group.outputs if self.score_side == "outputs" else (*group.inputs, *group.outputs)
+        places = [place for place in sides if place.parameter in self.targets]
+        square, count = torch.zeros(group.size), 0
+        for place in places:
+            weight = self.targets[place.parameter]
+            scores = criterion(weight, weight.grad, generator).movedim(place.dim, 0)
+            square = square.to(scores.device) + scores.reshape(group.size, -1).square().sum(1)
+            count += weight.numel() // group.size
+        return (square / count).sqrt()
+
+    def select(self, criterion: Criterion, sparsity: float, generator: torch.Generator) -> MaskSet:
+        scores = {name: self._scores(group, criterion, generator) for name, group in self.groups.items()}
+        return remove_units(scores, self.costs, round(sparsity * self.total))
+
+    def apply(self, masks: MaskSet) -> None:
+        scale_outputs(self.parameters, self.groups.values(), masks)
+
+    def achieved(self, masks: MaskSet) -> float:
+        removed = sum(int((~mask).sum()) * self.costs[name] for name, mask in masks.items())
+        return removed / self.total
+
+    def shapes(self) -> dict[str, torch.Size]:
+        return {name: torch.Size([group.size]) for name, group in self.groups.items()}
+
+    def zeroed(self) -> Iterable[Tensor]:
+        names = {place.parameter for group in self.groups.values() for place in group.outputs}
+        return [self.parameters[name] for name in sorted(names)]
+
+
+def scale_outputs(parameters: Mapping[str, Tensor], groups: Iterable[UnitGroup], values: Mapping[str, Tensor]) -> None:
+    """Multiply each unit's output side, in place, by its value: zeroing for masks, folding for soft gates."""
+    for group in groups:
+        for place in group.outputs:
+            parameter = parameters[place.parameter]
+            shape = [-1 if dim == place.dim else 1 for dim in range(parameter.dim())]
+            factor = values[group.name].repeat_interleave(place.block).view(shape)
+            parameter.data.mul_(factor.to(parameter.device))
+
+
+def remove_units(scores: Mapping[str, Tensor], costs: Mapping[str, int], budget: int) -> MaskSet:
+    """Remove units in order of score until what is removed costs `budget`, exactly or less by under one smallest unit.
+
+    A unit too large for what is left of the budget goes all the same if removed units of the smallest kind can be
+    given back for it, highest scores first; otherwise it is passed over.
+    """
+    masks = MaskSet({name: torch.ones(score.shape, dtype=torch.bool) for name, score in scores.items()})
+    owners = [(name, index) for name, score in scores.items() for index in range(score.numel())]
+    order = torch.cat([score.flatten() for score in scores.values()]).argsort(stable=True).tolist()
+    smallest, small = min(costs.values()), list[tuple[str, int]]()
+    for name, index in (owners[position] for position in order):
+        if budget < smallest:
+            break
+        returned = max(0, -((budget - costs[name]) // smallest))
+        if returned > len(small):
+            continue
+        masks[name][index] = False
+        budget += returned * smallest - costs[name]
+        for _ in range(returned):
+            back, place = small.pop()
+            masks[back][place] = True
+        if costs[name] == smallest:
+            small.append((name, index))
+    return masks

@@ -1,0 +1,153 @@
+"""The columns of tables: each turns one line's runs, and what was published of them, into a cell of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from prune_bench.pruning.methods import METHODS
+from prune_bench.reports.results import Cell, Results
+from prune_bench.reports.sheets import MINUS, MISSING, Heading
+
+Published = Mapping[Cell, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a table: our runs of a cell, and the published figures of the same cell (may be empty)."""
+
+    cell: Cell
+    results: Results
+    published: Mapping[str, float]
+
+    @property
+    def status(self) -> str:
+        """`done`, `infeasible`, `failed`, or `pending` while nothing is known."""
+        if self.cell in self.results.runs:
+            return "done"
+        return next((row["status"] for row in self.results.unfinished.get(self.cell, [])), "pending")
+
+
+Fill = Callable[[Entry], str]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading and how an entry fills it."""
+
+    heading: Heading
+    fill: Fill
+
+
+def percent(value: float) -> str:
+    """A relative change, as in `−11.3 %`."""
+    return f"{100 * value:+.1f} %".replace("-", MINUS)
+
+
+def sparsity(entry: Entry) -> str:
+    return f"{100 * entry.cell.sparsity:g} %"
+
+
+def method(entry: Entry) -> str:
+    return METHODS[entry.cell.method].label
+
+
+def seeds(entry: Entry) -> str:
+    return str(len(entry.results.runs.get(entry.cell, {})))
+
+
+def error_rate(split: str) -> Fill:
+    """WER in percent with its 95 % interval, or why there is none."""
+
+    def fill(entry: Entry) -> str:
+        estimate = entry.results.estimate(f"wer.{split}", entry.cell)
+        if estimate is None:
+            return entry.status
+        return f"{estimate.mean:.2f}\t[{estimate.low:.2f}, {estimate.high:.2f}]"
+
+    return fill
+
+
+def measured(quantity: str) -> Fill:
+    """Three digits of a quantity and its change from dense."""
+
+    def fill(entry: Entry) -> str:
+        estimate = entry.results.estimate(quantity, entry.cell)
+        if estimate is None:
+            return MISSING
+        change = entry.results.change(quantity, entry.cell)
+        return f"{estimate.mean:#.3g}\t" + ("" if change is None else f"({percent(change)})")
+
+    return fill
+
+
+def published(quantity: str, digits: int, change: bool = False) -> Fill:
+    """The published figure, with the published change from dense if asked."""
+
+    def fill(entry: Entry) -> str:
+        if quantity not in entry.published:
+            return MISSING
+        value = f"{entry.published[quantity]:.{digits}f}"
+        if not change:
+            return value
+        relative = entry.published.get(f"{quantity}.change")
+        return f"{value}\t" + ("" if relative is None else f"({percent(relative)})")
+
+    return fill
+
+
+def achieved(entry: Entry) -> str:
+    """The fraction removed, of FLOPs where the method's target is FLOPs."""
+    estimate = entry.results.estimate("achieved", entry.cell)
+    if estimate is None:
+        return MISSING
+    unit = "FLOPs" if METHODS[entry.cell.method].target == "flops" else "size"
+    return f"{100 * estimate.mean:.1f} % {unit}"
+
+
+def reductions(entry: Entry) -> str:
+    """Change of the whole encoder's and of the whole model's parameters."""
+    changes = [entry.results.change(quantity, entry.cell) for quantity in ("encoder", "model")]
+    known = [percent(change) for change in changes if change is not None]
+    return " / ".join(known) if known else MISSING
+
+
+def updates(entry: Entry) -> str:
+    """Updates of the final fit and of all fits together."""
+    counts = [entry.results.estimate(f"updates.{which}", entry.cell) for which in ("final", "total")]
+    known = [f"{count.mean:.0f}" for count in counts if count is not None]
+    return " / ".join(known) if known else MISSING
+
+
+SPARSITY = Column(Heading("%"), lambda entry: sparsity(entry).removesuffix(" %"))
+METHOD = Column(Heading("method"), method)
+SEEDS = Column(Heading("seeds"), seeds)
+ACHIEVED = Column(Heading("removed", drop=2), achieved)
+REDUCTIONS = Column(Heading("encoder / model", drop=5), reductions)
+UPDATES = Column(Heading("updates, final / all", drop=6), updates)
+
+
+def accuracy(split: str) -> tuple[Column, Column]:
+    """Error rate on a split, ours and published."""
+    group = f"{split}, WER %"
+    return (
+        Column(Heading("ours", group), error_rate(split)),
+        Column(Heading("paper", group, drop=1), published(f"wer.{split}", 2)),
+    )
+
+
+def speed() -> tuple[Column, ...]:
+    """Real-time factor of the encoder in eager PyTorch, as published, and under ONNX Runtime."""
+    return (
+        Column(Heading("ours", "encoder RTF"), measured("rtf")),
+        Column(Heading("ONNX Runtime", "encoder RTF", drop=3), measured("rtf.onnx")),
+        Column(Heading("paper", "encoder RTF", drop=4), published("rtf", 3, change=True)),
+    )
+
+
+def size() -> tuple[Column, Column]:
+    """Weights of the encoder blocks' matrices in millions, ours and published."""
+    return (
+        Column(Heading("ours", "block weights, M"), measured("size")),
+        Column(Heading("paper", "block weights, M", drop=3), published("size", 1, change=True)),
+    )

@@ -1,0 +1,59 @@
+"""What reports read and write. Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> Path:
+    """Let `write` make a file of the same suffix beside `path`, then move it there. Returns `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """Every row below a folder: `rows.jsonl` or `rows*.jsonl.gz` in it, else `*/row.json` of the runs in it.
+
+    Raises ValueError when there are none or one cannot be read.
+    """
+    listings = [*sorted(folder.glob("rows*.jsonl")), *sorted(folder.glob("rows*.jsonl.gz"))]
+    if listings:
+        return [_parse(line, f"{path}:{n}") for path in listings for n, line in enumerate(_lines(path), start=1)]
+    rows = [_parse(path.read_text(encoding="utf-8"), str(path)) for path in sorted(folder.glob("*/row.json"))]
+    if not rows:
+        raise ValueError(f"{folder}: no rows.jsonl and no */row.json here: run experiments/sweep.py, or give rows=FOLDER")
+    return rows
+
+
+def read_timing(folder: Path) -> dict[str, Any]:
+    """The folder's `timing.json`, empty while nothing has been timed."""
+    path = folder / "timing.json"
+    return _parse(path.read_text(encoding="utf-8"), str(path)) if path.exists() else {}
+
+
+def _lines(path: Path) -> Iterable[str]:
+    data = path.read_bytes()
+    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8").splitlines()
+
+
+def _parse(text: str, place: str) -> dict[str, Any]:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{place}: not JSON ({error.msg}): delete it and run the sweep again") from None

@@ -1,0 +1,75 @@
+"""The lines under a table: whose numbers these are, and how they were taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+from prune_bench.pruning.methods import METHODS
+from prune_bench.reports.results import DENSE, Cell, Results
+
+
+def describe_runs(results: Results, setting: str) -> list[str]:
+    """Corpus, preset, seeds, intervals, test sets, the dense model on dev, hardware."""
+    done = results.done
+    if not done:
+        return [f"Published: {setting}. No run has finished yet."]
+    row = done[0]
+    seeds = "seed " + str(results.seeds[0]) if len(results.seeds) == 1 else f"mean of seeds {_join(results.seeds)}"
+    resampled = "utterances" if len(results.seeds) == 1 else "seeds and utterances"
+    sets = (f"{split} {_count(results, split)}" for split in ("test-clean", "test-other"))
+    return [
+        f"Published = {setting}; ours = {row['corpus']}, preset {row['preset']}, {seeds}.",
+        f"WER in percent, greedy decoding, with a 95 % bootstrap interval over {resampled}: {'; '.join(sets)}.",
+        *_dense_on_dev(results),
+        "Block weights: what the weight matrices of the encoder blocks store, the base of every percentage in the "
+        "first column. The published sizes are millions of such weights, printed as MB.",
+        *_without_gain(results),
+        f"Trained on {_join({f'{r["hardware.cpu"]}, {r["hardware.cores"]} cores' for r in done})}; "
+        f"threads {_join({r['threads'] for r in done})}; torch {_join({r['versions']['torch'] for r in done})}.",
+    ]
+
+
+def describe_timing(results: Results) -> list[str]:
+    """How speed was measured, and the most that pruning the blocks alone can gain."""
+    if not results.timing:
+        return ["Not timed yet."]
+    protocol = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in results.timing["_protocol"].items())
+    dense = [results.timing[row["run"]] for row in results.runs.get(DENSE, {}).values() if row["run"] in results.timing]
+    caps = []
+    for engine, name in (("eager", "eager"), ("onnx", "ONNX Runtime")):
+        parts = [timed[engine] for timed in dense if engine in timed]
+        if parts:
+            shares = [p["front_end"]["median"] / (p["front_end"]["median"] + p["blocks"]["median"]) for p in parts]
+            caps.append(f"{100 * fmean(shares):.0f} % ({name})")
+    share = f" The front end, never pruned, takes {' and '.join(caps)} of the dense encoder's time." if caps else ""
+    return [f"RTF: front end and blocks, eager PyTorch and ONNX Runtime, medians of interleaved rounds; {protocol}.{share}"]
+
+
+def describe_unfinished(results: Results, cells: Sequence[Cell]) -> list[str]:
+    """Why a line has no numbers, or fewer seeds than the others."""
+    return [
+        f"{METHODS[cell.method].label} at {100 * cell.sparsity:g} %, seed {row['seed']}: {row['status']}: {row['reason']}"
+        for cell in cells
+        for row in results.unfinished.get(cell, [])
+    ]
+
+
+def _dense_on_dev(results: Results) -> list[str]:
+    rates = {split: results.estimate(f"wer.{split}", DENSE) for split in ("dev-clean", "dev-other")}
+    known = [f"{rate.mean:.2f} % on {split}" for split, rate in rates.items() if rate]
+    return [f"Dense model: {' and '.join(known)}."] if known else []
+
+
+def _without_gain(results: Results) -> list[str]:
+    masked = sorted({METHODS[row["method"]].label for row in results.done if row["sparsity"] and not row["physical"]})
+    return [f"No physical gain (masked, not compacted): {_join(masked)}."] if masked else []
+
+
+def _count(results: Results, split: str) -> str:
+    counts = results.done[0]["utterances"][split]["words"]
+    return f"{len(counts):,} utterances, {sum(counts):,} words"
+
+
+def _join(values: Iterable[object]) -> str:
+    return ", ".join(sorted(map(str, values)))

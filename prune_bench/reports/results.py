@@ -1,0 +1,149 @@
+"""Finished runs by method, sparsity and seed, and the numbers that reports take from them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from prune_bench.measurement.accuracy import pooled_difference
+from prune_bench.reports.retained import lost
+
+Row = Mapping[str, Any]
+Timing = Mapping[str, Any]
+
+
+class Cell(NamedTuple):
+    """One method at one asked sparsity: a line of a table."""
+
+    method: str
+    sparsity: float = 0.0
+
+
+DENSE = Cell("dense")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds; `low` and `high` bound its 95 % interval where one is known."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+def encoder_rtf(row: Row, timing: Timing, engine: str) -> float | None:
+    """Seconds of computation for a second of audio, front end and blocks; None if the run was not timed."""
+    if row["run"] not in timing or engine not in timing[row["run"]]:
+        return None
+    parts = timing[row["run"]][engine]
+    return (parts["front_end"]["median"] + parts["blocks"]["median"]) / timing["_protocol"]["seconds"]
+
+
+def _column(key: str, unit: float = 1.0) -> Callable[[Row, Timing], float | None]:
+    return lambda row, timing: None if row.get(key) is None else row[key] / unit
+
+
+def _lost(part: str) -> Callable[[Row, Timing], float | None]:
+    return lambda row, timing: lost(row)[part] if "layers" in row else None
+
+
+SPLITS = ("test-clean", "test-other", "dev-clean", "dev-other")
+QUANTITIES: dict[str, Callable[[Row, Timing], float | None]] = {
+    **{f"wer.{split}": _column(f"wer.{split}") for split in SPLITS},
+    **{f"lost.{part}": _lost(part) for part in ("ffn", "attention", "conv", "bottom", "top")},
+    **{key: _column(key) for key in ("achieved", "updates.final", "updates.total")},
+    "size": _column("size.blocks_nonzero", 1e6),
+    "encoder": _column("size.encoder", 1e6),
+    "model": _column("size.total", 1e6),
+    "flops": _column("flops.blocks", 1e9),
+    "rtf": lambda row, timing: encoder_rtf(row, timing, "eager"),
+    "rtf.onnx": lambda row, timing: encoder_rtf(row, timing, "onnx"),
+}
+
+
+class Results:
+    """Rows of one preset and corpus, with one dense model a seed.
+
+    `runs[cell][seed]` holds the finished rows, `unfinished[cell]` the failed and infeasible ones.
+    Raises ValueError when presets, corpora or the dense models of a seed are mixed.
+    """
+
+    def __init__(self, rows: Sequence[Row], timing: Timing | None = None):
+        self.timing = timing or {}
+        self.rows = list({row["run"]: row for row in rows}.values())
+        self.runs: dict[Cell, dict[int, Row]] = defaultdict(dict)
+        self.unfinished: dict[Cell, list[Row]] = defaultdict(list)
+        check(self.rows)
+        for row in self.rows:
+            cell = Cell(row["method"], round(row["sparsity"], 6))
+            if row["status"] != "done":
+                self.unfinished[cell].append(row)
+                continue
+            other = self.runs[cell].setdefault(row["seed"], row)
+            if other is not row:
+                raise ValueError(
+                    f"{other['run']} and {row['run']} are both {cell.method} at {cell.sparsity:g} with seed {row['seed']}: "
+                    "report the rows of one sweep"
+                )
+
+    @property
+    def done(self) -> list[Row]:
+        return [row for runs in self.runs.values() for row in runs.values()]
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({row["seed"] for row in self.rows})
+
+    def values(self, quantity: str, cell: Cell) -> dict[int, float]:
+        """The quantity by seed, for the seeds that have it."""
+        read = QUANTITIES[quantity]
+        found = {seed: read(row, self.timing) for seed, row in self.runs.get(cell, {}).items()}
+        return {seed: value for seed, value in sorted(found.items()) if value is not None}
+
+    def estimate(self, quantity: str, cell: Cell) -> Estimate | None:
+        """Mean over seeds. Error rates get the row's own interval for one seed, else one over seeds and utterances."""
+        values = self.values(quantity, cell)
+        if not values:
+            return None
+        if not quantity.startswith("wer."):
+            return Estimate(fmean(values.values()))
+        if len(values) == 1:
+            row = self.runs[cell][next(iter(values))]
+            return Estimate(row[quantity], row[f"{quantity}.low"], row[f"{quantity}.high"])
+        errors, words = self.utterances(quantity.removeprefix("wer."), cell, list(values))
+        pooled = pooled_difference(errors, [np.zeros_like(words)] * len(errors), words)
+        return Estimate(pooled.mean, pooled.low, pooled.high)
+
+    def change(self, quantity: str, cell: Cell) -> float | None:
+        """Relative change from the dense model of the same seed, mean over seeds."""
+        dense, values = self.values(quantity, DENSE), self.values(quantity, cell)
+        shared = [values[seed] / dense[seed] - 1 for seed in values if seed in dense]
+        return fmean(shared) if shared and cell != DENSE else None
+
+    def utterances(self, split: str, cell: Cell, seeds: Sequence[int]) -> tuple[list[np.ndarray], np.ndarray]:
+        """Errors of each utterance for each seed, and its reference words."""
+        counts = [self.runs[cell][seed]["utterances"][split] for seed in seeds]
+        return [np.asarray(one["errors"]) for one in counts], np.asarray(counts[0]["words"])
+
+
+def check(rows: Sequence[Row]) -> None:
+    """Refuse rows that no table may mix."""
+    for key in ("preset", "corpus"):
+        found = sorted({row[key] for row in rows})
+        if len(found) > 1:
+            raise ValueError(f"rows of {len(found)} values of {key} ({', '.join(found)}): report each on its own")
+    dense: dict[int, Row] = {}
+    for row in rows:
+        if row["status"] != "done":
+            continue
+        first = dense.setdefault(row["seed"], row)
+        if first["dense_sha"] != row["dense_sha"]:
+            raise ValueError(
+                f"seed {row['seed']} mixes two dense models: {first['run']} starts from {first['dense_sha'][:12]}, "
+                f"{row['run']} from {row['dense_sha'][:12]}; report the rows of one sweep, or run it again"
+            )

@@ -1,0 +1,145 @@
+"""Tables as data: which runs make the lines, which numbers the columns, and what was published."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from prune_bench.pruning.methods import METHODS
+from prune_bench.reports import columns, curves, dashboards, notes
+from prune_bench.reports.columns import Column, Entry, Published
+from prune_bench.reports.figures import draw_sheet
+from prune_bench.reports.files import write_text
+from prune_bench.reports.results import SPLITS, Cell, Results, Row, Timing
+from prune_bench.reports.sheets import Sheet, to_latex, to_markdown, to_text
+from prune_bench.reports.styles import save
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a paper: `methods` at each of `sparsities`, below references that are not pruned.
+
+    On request, `extended` sparsities follow and `sized` adds, at each size, a dense model trained from scratch.
+    `setting` says what the published figures were measured on; `timed` whether the runs must be timed.
+    """
+
+    name: str
+    title: str
+    methods: tuple[str, ...]
+    columns: tuple[Column, ...]
+    published: Published
+    setting: str
+    timed: bool = True
+    sparsities: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5)
+    extended: tuple[float, ...] = (0.7, 0.85)
+    references: tuple[str, ...] = ("dense", "continue_ft")
+    sized: tuple[str, ...] = ("scratch",)
+
+    def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
+        """What a sweep must run for this table, line by line, as overrides of a configuration."""
+        return [{"method": method, "sparsity": sparsity} for method, sparsity in self.cells(extended, references)]
+
+    def cells(self, extended: bool = False, references: bool = False) -> list[Cell]:
+        """The lines of the table."""
+        sparsities = self.sparsities + (self.extended if extended else ())
+        methods = (self.sized if references else ()) + self.methods
+        return [
+            *(Cell(method) for method in self.references),
+            *(Cell(method, sparsity) for sparsity in sparsities for method in methods),
+        ]
+
+    def entries(self, results: Results) -> list[Entry]:
+        """Every line, run or not; extended and `sized` lines as soon as one of them has a row."""
+        known = {*results.runs, *results.unfinished}
+        extended = any(cell.sparsity in self.extended and cell.method in self.methods for cell in known)
+        sized = any(cell.method in self.sized for cell in known)
+        return [Entry(cell, results, self.published.get(cell, {})) for cell in self.cells(extended, sized)]
+
+    def sheet(self, results: Results) -> Sheet:
+        """The table as text cells."""
+        entries = self.entries(results)
+        shown = [*self.columns, *([columns.SEEDS] if len(results.seeds) > 1 else [])]
+        blocks = [
+            [[column.fill(entry) for column in shown] for entry in block]
+            for _, block in groupby(entries, key=lambda entry: entry.cell.sparsity)
+        ]
+        below = [
+            *notes.describe_runs(results, self.setting),
+            *(notes.describe_timing(results) if self.timed else []),
+            *notes.describe_unfinished(results, [entry.cell for entry in entries]),
+        ]
+        return Sheet(self.title, [column.heading for column in shown], blocks, below)
+
+    def text(self, rows: Sequence[Row], timing: Timing | None = None, width: int | None = None) -> str:
+        """The table for a terminal of `width` characters (None: as wide as it needs). Rows may be incomplete."""
+        return to_text(self.sheet(Results(rows, timing)), width)
+
+    def write(self, rows: Sequence[Row], timing: Timing | None, folder: Path) -> list[Path]:
+        """Write table.md, .tex, .csv, .png and .svg, the curves and index.html; returns their paths.
+
+        Raises ValueError for rows that one table must not mix.
+        """
+        results = Results(rows, timing)
+        sheet = self.sheet(results)
+        lines = curves.collect_curves([entry.cell for entry in self.entries(results)], results)
+        return [
+            write_text(folder / "table.md", to_markdown(sheet)),
+            write_text(folder / "table.tex", to_latex(sheet, self.name)),
+            write_text(folder / "table.csv", self.csv(results)),
+            *save(draw_sheet(sheet), folder / "table"),
+            *curves.draw_all(lines, folder),
+            *dashboards.write_dashboard(sheet, lines, folder),
+        ]
+
+    def csv(self, results: Results) -> str:
+        """Plain numbers, one line an entry: our means, intervals and changes, then the published figures."""
+        entries = self.entries(results)
+        lines = [{**_record(entry), **{f"published.{key}": v for key, v in entry.published.items()}} for entry in entries]
+        buffer = io.StringIO()
+        keys = dict.fromkeys(key for line in lines for key in line)
+        writer = csv.DictWriter(buffer, list(keys), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+        return buffer.getvalue()
+
+
+def table_of(rows: Sequence[Row], like: Table) -> Table:
+    """A table in the columns of another, whose lines are whatever methods and sparsities the rows hold."""
+    cells = {Cell(row["method"], round(row["sparsity"], 6)) for row in rows}
+    return replace(
+        like,
+        name="runs",
+        title="Runs",
+        methods=tuple(name for name in METHODS if any(cell.method == name and cell.sparsity for cell in cells)),
+        sparsities=tuple(sorted({cell.sparsity for cell in cells if cell.sparsity})),
+        references=tuple(name for name in METHODS if Cell(name) in cells),
+        extended=(),
+        sized=(),
+    )
+
+
+def _record(entry: Entry) -> dict[str, Any]:
+    results, cell = entry.results, entry.cell
+    record: dict[str, Any] = {
+        "sparsity": cell.sparsity,
+        "method": cell.method,
+        "status": entry.status,
+        "reason": "; ".join(row["reason"] for row in results.unfinished.get(cell, [])),
+        "seeds": len(results.runs.get(cell, {})),
+    }
+    for split in SPLITS:
+        estimate = results.estimate(f"wer.{split}", cell)
+        record[f"wer.{split}"] = estimate and estimate.mean
+        record[f"wer.{split}.low"] = estimate and estimate.low
+        record[f"wer.{split}.high"] = estimate and estimate.high
+    for quantity in ("rtf", "rtf.onnx", "size", "encoder", "model", "flops", "achieved", "updates.final", "updates.total"):
+        estimate = results.estimate(quantity, cell)
+        record[quantity] = estimate and estimate.mean
+    for quantity in ("rtf", "rtf.onnx", "size", "encoder", "model", "flops"):
+        record[f"{quantity}.change"] = results.change(quantity, cell)
+    return record

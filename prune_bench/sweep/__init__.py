@@ -1,0 +1,1 @@
+"""Grid -> stages -> processes -> rows; whatever is finished is never done twice."""

@@ -1,0 +1,169 @@
+"""One fit: a Trainer around a task, resumed from its last checkpoint, saved as an artefact."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import lightning
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins import TorchCheckpointIO
+from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
+
+from prune_bench.artefacts import load_model, save_model
+from prune_bench.callbacks import PruningCallback, callbacks_for
+from prune_bench.config import Config, FitConfig
+from prune_bench.data import Corpus, SpeechData
+from prune_bench.models.arch import TransducerArch
+from prune_bench.models.transducer import Transducer
+from prune_bench.sweep.files import write_text
+from prune_bench.sweep.folders import run_folder
+from prune_bench.sweep.loggers import MetricsLogger, make_loggers, step_by_updates
+from prune_bench.sweep.progress import Reporter
+from prune_bench.sweep.runs import FROM_RANDOM, dense_of, recipe
+from prune_bench.sweep.scratch import shrink
+from prune_bench.tasks.transducer import TransducerTask
+
+CHECKPOINT = "last.ckpt"
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Replaces a checkpoint only by a whole one, in the same folder."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        temporary = f"{path}.partial"
+        super().save_checkpoint(checkpoint, temporary, storage_options)
+        os.replace(temporary, path)
+
+
+class Clock(Callback):
+    """Reports progress and counts the seconds of training, over interruptions too."""
+
+    def __init__(self, report: Reporter):
+        self.report = report
+        self.seconds = 0.0
+        self._began = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._began = time.monotonic() - self.seconds
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsLogger):
+                logger.rewind(trainer.global_step)
+        self.report("training", trainer.global_step, trainer.max_steps)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.seconds = time.monotonic() - self._began
+        self.report("training", trainer.global_step, trainer.max_steps)
+
+    def state_dict(self) -> dict[str, float]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        self.seconds = state_dict["seconds"]
+
+
+def fit(config: Config, corpus: Corpus, report: Reporter) -> bool:
+    """Train what `config` describes and save it in its folder's `model/`; nothing to do if that exists.
+
+    Returns whether this process goes on: of several ranks the first alone does.
+    Raises:
+        Infeasible: the method cannot remove the asked fraction.
+        ValueError: the dense model to start from is not there.
+    """
+    folder = run_folder(config)
+    if (folder / "model").exists():
+        return True
+    lightning.seed_everything(config.seed, verbose=False)
+    task = make_task(config, corpus)
+    clock, callbacks = Clock(report), callbacks_for(config)
+    trainer = make_trainer(config, folder, [*callbacks, clock])
+    step_by_updates(trainer.loggers)
+    checkpoint = folder / CHECKPOINT
+    data = SpeechData(corpus, recipe(config), config.seed)
+    trainer.fit(task, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
+    if trainer.is_global_zero:
+        model = export(task.model.cpu(), callbacks)
+        summary = {"updates": trainer.global_step, "seconds": round(clock.seconds, 1)}
+        write_text(folder / "fit.json", json.dumps(summary))
+        save_model(model, folder / "model")
+        checkpoint.unlink(missing_ok=True)
+    return trainer.is_global_zero
+
+
+def export(model: Transducer, callbacks: list[Callback]) -> Transducer:
+    """The model to keep: what its pruning callback makes of it."""
+    for callback in callbacks:
+        if isinstance(callback, PruningCallback):
+            model = cast(Transducer, callback.export(model))
+    return model
+
+
+def make_task(config: Config, corpus: Corpus) -> TransducerTask:
+    """The task at its start: random weights, or those of the finished dense model."""
+    arch = TransducerArch.from_config(config.model, config.features.mels, corpus.tokenizer.size)
+    if config.method == "scratch":
+        arch = shrink(arch, config.sparsity)
+    model = config.model
+    task = TransducerTask(
+        arch,
+        recipe(config),
+        config.features,
+        dropout=model.dropout,
+        ctc_weight=model.ctc_weight,
+        seed=config.seed,
+        tokenizer=corpus.tokenizer,
+    )
+    if config.method not in FROM_RANDOM:
+        task.model.load_state_dict(load_model(run_folder(dense_of(config)) / "model").state_dict())
+    return task
+
+
+def make_trainer(config: Config, folder: Path, callbacks: list[Callback]) -> Trainer:
+    """A Trainer that runs the fit's updates, validates nothing and keeps one checkpoint."""
+    run = recipe(config)
+    accelerator, devices = hardware(run)
+    environment: ClusterEnvironment = LightningEnvironment()
+    if config.execution.launcher == "slurm":
+        environment = SLURMEnvironment(auto_requeue=False)
+    saved = ModelCheckpoint(
+        folder,
+        filename=CHECKPOINT.removesuffix(".ckpt"),
+        every_n_train_steps=run.checkpoint_every,
+        save_top_k=1,
+        enable_version_counter=False,
+    )
+    return Trainer(
+        max_steps=run.steps,
+        max_epochs=-1,
+        accelerator=accelerator,
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
+        precision=run.precision,  # type: ignore[arg-type]
+        accumulate_grad_batches=run.accumulate,
+        use_distributed_sampler=False,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        log_every_n_steps=min(10, run.steps),
+        logger=make_loggers(config, folder),
+        callbacks=[*callbacks, saved],
+        plugins=[AtomicCheckpoints(), environment],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+
+
+def hardware(run: FitConfig) -> tuple[str, int]:
+    """Accelerator and processes of a fit: with `auto`, a GPU where there is one (as many as asked and there are)."""
+    if run.accelerator != "auto":
+        return run.accelerator, run.devices
+    if torch.cuda.is_available():
+        return "gpu", min(run.devices, torch.cuda.device_count())
+    return "cpu", run.devices

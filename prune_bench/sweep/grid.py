@@ -1,0 +1,86 @@
+"""The command line to configurations: single runs, grids, and the lines of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from prune_bench.config import Config, expand_grid, fingerprint, override, parse_overrides, suggest
+from prune_bench.presets import preset
+from prune_bench.pruning.methods import ALIASES, METHODS
+from prune_bench.sweep.runs import dense_of, normalise, run_id
+
+Lines = Callable[[bool, bool], Sequence[Mapping[str, object]]]
+FLAGS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The runs of one command, seed by seed. `table` is the table they make up, None for a grid of one's own."""
+
+    configs: list[Config]
+    table: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The table's name, or one for exactly these runs."""
+        return self.table or f"runs-{fingerprint(sorted(run_id(config) for config in self.configs))}"
+
+
+def read_grid(arguments: Sequence[str], tables: Mapping[str, Lines]) -> Grid:
+    """The runs that `key=value` words ask for; comma lists and ranges multiply.
+
+    `tables` gives for each name the lines of a table as overrides, from (extended, references).
+    Raises ValueError, with a suggestion, for an unknown key or value and for words that contradict each other.
+    """
+    overrides = parse_overrides(arguments)
+    base = preset(_single(overrides, "preset", "tiny"))
+    table = _single(overrides, "table", "")
+    flags = [_flag(overrides, name, needs=table) for name in ("extended", "references")]
+    overrides["method"] = [_known_method(name) for name in overrides.pop("method", ["dense"])]
+    if table:
+        lines = _lines_of(table, tables)(*flags)
+        if overrides.pop("method") != ["dense"] or "sparsity" in overrides:
+            raise ValueError(f"table={table} names its methods and sparsities itself: leave out method= and sparsity=")
+    else:
+        lines = [{}]
+    configs = [override(config, dict(line)) for config in expand_grid(base, overrides) for line in lines]
+    return Grid(_in_order(configs), table or None)
+
+
+def _in_order(configs: Sequence[Config]) -> list[Config]:
+    """Each run once, seed by seed, its dense model first."""
+    for key, found in {"preset": {c.preset for c in configs}, "corpus": {c.corpus.name for c in configs}}.items():
+        if len(found) > 1:
+            raise ValueError(f"{key}={','.join(sorted(found))}: a table holds one {key}, start one command for each")
+    ordered = sorted(configs, key=lambda config: config.seed)
+    runs = [normalise(run) for config in ordered for run in (dense_of(config), config)]
+    return sorted({run_id(run): run for run in runs}.values(), key=lambda run: run.seed)
+
+
+def _single(overrides: dict[str, list[str]], key: str, default: str) -> str:
+    values = overrides.pop(key, [default])
+    if len(values) > 1:
+        raise ValueError(f"{key}={','.join(values)}: give one {key}, start one command for each")
+    return values[0]
+
+
+def _flag(overrides: dict[str, list[str]], key: str, needs: str) -> bool:
+    value = _single(overrides, key, "false")
+    if value not in FLAGS:
+        raise ValueError(suggest(value, list(FLAGS), f"value for {key}:"))
+    if FLAGS[value] and not needs:
+        raise ValueError(f"{key}=true adds lines to a table: name one with table=")
+    return FLAGS[value]
+
+
+def _known_method(name: str) -> str:
+    if name not in METHODS and name not in ALIASES:
+        raise ValueError(suggest(name, [*METHODS, *ALIASES], "value for method:"))
+    return ALIASES.get(name, name)
+
+
+def _lines_of(table: str, tables: Mapping[str, Lines]) -> Lines:
+    if table not in tables:
+        raise ValueError(suggest(table, list(tables), "value for table:"))
+    return tables[table]

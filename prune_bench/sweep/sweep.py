@@ -1,0 +1,114 @@
+"""A whole sweep: corpus, dense models, runs, timing. Whatever is finished is left alone."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from prune_bench.config import Config
+from prune_bench.sweep.display import Display, estimate_left
+from prune_bench.sweep.folders import corpus_folder, run_folder
+from prune_bench.sweep.launch import Handle, Task, run_tasks, start_local
+from prune_bench.sweep.plan import plan_runs
+from prune_bench.sweep.rows import Row, finished_runs, is_timed, read_row, unfinished, write_row, write_rows
+from prune_bench.sweep.runs import dense_of, label, run_id
+
+UNBOUNDED = 10_000
+
+
+class CorpusError(Exception):
+    """The corpus could not be prepared; its stage has said why."""
+
+
+class Sweep:
+    """The runs `configs` and the `folder` of their table. All must share one preset and one corpus.
+
+    `rows` holds the finished, infeasible and failed rows known so far; `failed` tells that something went wrong.
+    """
+
+    def __init__(self, configs: list[Config], folder: Path, console: Console, timed: bool = True):
+        self.configs, self.folder, self.timed = configs, folder, timed
+        self.execution = configs[0].execution
+        self.slots = self.execution.jobs if self.execution.launcher == "local" else UNBOUNDED
+        self.display = Display(console, len(configs), self.execution.progress)
+        self.rows: list[Row] = []
+        self.failed = False
+
+    def run(self) -> list[Row]:
+        """Do what is missing and return all rows, in the order of the configurations.
+
+        Raises:
+            CorpusError: nothing could be started.
+        """
+        tasks = plan_runs(self.configs)
+        todo = {task.folder for task in tasks if task.stage == "run"}
+        if tasks:
+            self.prepare_corpus()
+        with self.display:
+            for config in self.configs:
+                if run_folder(config) not in todo:
+                    self.add_row(config, shown=bool(tasks))
+            run_tasks(tasks, self.start, self.slots, self.end, self.display.show_tasks)
+            if self.timed and not is_timed(self.folder, self.rows, self.configs[0]):
+                self.time()
+        return self.rows
+
+    def prepare_corpus(self) -> None:
+        """Build the corpus in the foreground; where it is there, this only reads it."""
+        codes: list[int | None] = []
+        task = Task("corpus", corpus_folder(self.configs[0]), self.configs[0])
+        foreground = partial(start_local, foreground=True)
+        run_tasks([task], foreground, 1, lambda task, code: codes.append(code), lambda running: None)
+        if codes != [0]:
+            raise CorpusError
+
+    def start(self, task: Task) -> Handle:
+        if self.execution.launcher == "local":
+            return start_local(task)
+        from prune_bench.sweep.slurm import start_slurm  # submitit takes a second to import
+
+        return start_slurm(task, Path(self.execution.output))
+
+    def end(self, task: Task, code: int | None) -> None:
+        """Make sure that a run that ended has a row, and show it."""
+        row = read_row(task.folder)
+        if code != 0 and row is None:
+            write_row(task.folder, unfinished(task.config, "failed", self.explain(task, code)))
+        if task.stage == "run":
+            self.add_row(task.config)
+
+    def explain(self, task: Task, code: int | None) -> str:
+        """Why a task that left no row of its own did not finish."""
+        if code is None:
+            dense = read_row(run_folder(dense_of(task.config)))
+            return f"its dense model: {dense['reason'] if dense else 'missing'}"
+        return f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+    def add_row(self, config: Config, shown: bool = True) -> None:
+        """Take a run's row into the table on disk and on the screen."""
+        folder = run_folder(config)
+        row = read_row(folder)
+        assert row is not None
+        self.rows.append(row)
+        order = {run_id(config): place for place, config in enumerate(self.configs)}
+        self.rows.sort(key=lambda row: order[row["run"]])
+        write_rows(self.folder / "rows.jsonl", self.rows)
+        self.failed |= row["status"] == "failed"
+        if shown:
+            left = estimate_left(self.rows, len(self.configs), self.execution.jobs)
+            self.display.show_row(row, label(config), len(self.rows), left)
+            if row["status"] == "failed":
+                self.display.say(f"{'':9}log: {folder / 'log.txt'}")
+
+    def time(self) -> None:
+        """Time all finished models, alone."""
+        if not finished_runs(self.rows):
+            return
+        codes: list[int | None] = []
+        task = Task("time", self.folder, self.configs[0])
+        run_tasks([task], self.start, 1, lambda task, code: codes.append(code), self.display.show_tasks)
+        if codes != [0]:
+            self.failed = True
+            self.display.say(f"timing failed; log: {self.folder / 'log.txt'}")

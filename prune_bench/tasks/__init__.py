@@ -1,0 +1,1 @@
+"""LightningModules: loss, optimizer and validation metric. They know nothing of pruning."""

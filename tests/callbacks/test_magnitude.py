@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import lightning
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
+
+from prune_bench.callbacks import OMP, PARP
+from prune_bench.pruning.masks import iou
+from prune_bench.pruning.targets import find_targets
+
+sys.path.insert(0, str(Path(__file__).parent))
+from strangers import Classifier, SpeechClassifier, loader, trainer  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def zeros(module: nn.Module, **choice) -> int:
+    return sum(int((weight == 0).sum()) for weight in find_targets(module, **choice).values())
+
+
+@pytest.mark.parametrize("callback", [OMP, PARP])
+@pytest.mark.parametrize("sparsity", [0.3, 0.9])
+def test_a_strangers_classifier_ends_exactly_sparse_under_decay(tmp_path, callback, sparsity):
+    module, pruning = Classifier(), callback(sparsity)
+    first, last = module.layers[0].weight.detach().clone(), module.layers[6].bias.detach().clone()
+    keys = set(module.state_dict())
+    trainer(tmp_path, pruning, steps=13).fit(module, loader())
+    assert zeros(module) == round(sparsity * (24 * 32 * 2))
+    assert pruning.achieved == pytest.approx(sparsity, abs=1e-3)
+    assert pruning.sparsity == sparsity
+    assert set(module.state_dict()) == keys
+    assert not torch.equal(first, module.layers[0].weight)
+    assert int((module.layers[0].weight == 0).sum()) == 0
+    assert not torch.equal(last, module.layers[6].bias)
+
+
+def test_drawing_a_mask_leaves_everything_else_bit_identical(tmp_path):
+    module = Classifier(rate=0.0, decay=0.0)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    trainer(tmp_path, OMP(0.5), steps=1).fit(module, loader())
+    changed = {name for name, value in module.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == set(find_targets(module))
+
+
+def test_omp_at_a_fraction_of_the_fit_is_dense_before_it(tmp_path):
+    seen: dict[int, int] = {}
+
+    class Watch(lightning.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            seen[trainer.global_step] = zeros(pl_module)
+
+    module = Classifier()
+    trainer(tmp_path, OMP(0.5, at=0.5), Watch(), steps=10).fit(module, loader())
+    assert [seen[step] for step in (0, 4, 5, 9)] == [0, 0, 768, 768]
+
+
+def test_parp_lets_removed_weights_train_and_judges_them_again(tmp_path):
+    module, pruning = Classifier(rate=0.05, decay=0.0), PARP(0.5, interval=4)
+    moments: list[int] = []
+    dense: list[int] = []
+    masks: list[dict] = []
+
+    class Watch(lightning.Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            weight = pl_module.layers[2].weight
+            if trainer.global_step == 5:
+                assert weight.grad[weight == 0].abs().sum() > 0 or weight.grad[weight != 0].abs().sum() > 0
+            if trainer.global_step > 0:
+                moments.append(id(optimizer.state[weight]["exp_avg"]))
+            dense.append(zeros(pl_module))
+            masks.append({name: mask.clone() for name, mask in pruning.masks.items()})
+
+    trainer(tmp_path, Watch(), pruning, steps=10).fit(module, loader())
+    assert len(set(moments)) == 1
+    assert dense[0] == dense[4] == 768
+    assert dense[2] < 768
+    assert iou(masks[0], masks[-1]) < 1.0
+    assert zeros(module) == 768
+
+
+def test_parp_without_learning_keeps_the_magnitude_mask(tmp_path):
+    module, pruning, reference = Classifier(rate=0.0), PARP(0.7, interval=3), Classifier()
+    reference.load_state_dict(module.state_dict())
+    trainer(tmp_path, pruning, steps=8).fit(module, loader())
+    fixed = OMP(0.7)
+    trainer(tmp_path, fixed, steps=1).fit(reference, loader())
+    assert iou(pruning.masks, fixed.masks) == 1.0
+
+
+def test_removed_weights_receive_gradient_under_parp(tmp_path):
+    module = Classifier()
+    received: list[float] = []
+
+    class Watch(lightning.Callback):
+        def on_after_backward(self, trainer, pl_module):
+            weight = pl_module.layers[2].weight
+            received.append(float(weight.grad[weight == 0].abs().sum()))
+
+    trainer(tmp_path, PARP(0.5, interval=1), Watch(), steps=1).fit(module, loader())
+    assert received[0] > 0
+
+
+def test_progressive_parp_rises_to_the_target_and_equals_parp_when_it_starts_there(tmp_path):
+    levels: list[float] = []
+
+    class Watch(lightning.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            levels.append(pruning.achieved)
+
+    module, pruning = Classifier(), PARP(0.9, interval=2, start=0.5)
+    start = {name: value.clone() for name, value in module.state_dict().items()}
+    trainer(tmp_path, Watch(), pruning, steps=20).fit(module, loader())
+    assert levels == sorted(levels)
+    assert levels[0] == pytest.approx(0.5, abs=1e-3)
+    assert max(levels) <= 0.9 + 1e-3
+    assert zeros(module) == round(0.9 * 1536)
+    finals = []
+    for options in ({}, {"start": 0.8}):
+        module = Classifier()
+        module.load_state_dict(start)
+        trainer(tmp_path, PARP(0.8, interval=2, **options), steps=9).fit(module, loader())
+        finals.append(module.state_dict())
+    assert all(torch.equal(finals[0][name], finals[1][name]) for name in finals[0])
+
+
+def test_validation_sees_the_masked_copy_and_leaves_the_weights_alone(tmp_path):
+    seen: list[tuple[float, int]] = []
+
+    class Watch(lightning.Callback):
+        def on_validation_end(self, trainer, pl_module):
+            seen.append((float(trainer.callback_metrics["zeros"]), zeros(pl_module)))
+
+    module, pruning = Classifier(rate=0.05), PARP(0.5, interval=100)
+    fit = trainer(tmp_path, pruning, Watch(), steps=6, check_val_every_n_epoch=None, val_check_interval=3)
+    fit.fit(module, loader(), loader())
+    during = [after for share, after in seen if share > 0.2]
+    assert during
+    assert min(during) < 400
+
+
+@pytest.mark.parametrize("make", [lambda: OMP(0.6, at=0.4), lambda: PARP(0.6, interval=3)])
+@pytest.mark.parametrize("killed", [4, 5, 6])
+def test_a_killed_run_resumes_to_identical_weights_and_masks(tmp_path, make, killed):
+    start = Classifier().state_dict()
+
+    def fit(steps: int, total: int, checkpoint: str | None = None):
+        module, pruning = Classifier(), make()
+        module.load_state_dict(start)
+        saver = ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1, filename="{step}")
+
+        class Kill(lightning.Callback):
+            def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+                if trainer.global_step == steps:
+                    raise KeyError("killed")
+
+        run = trainer(tmp_path, pruning, Kill(), saver, steps=total, enable_checkpointing=True)
+        batches = loader(count=8)
+        if steps < total:
+            with pytest.raises(KeyError, match="killed"):
+                run.fit(module, batches)
+        else:
+            run.fit(module, batches, ckpt_path=checkpoint, weights_only=False)
+        return module, pruning
+
+    fit(killed, 10)
+    resumed, resumed_pruning = fit(10, 10, str(tmp_path / f"step={killed}.ckpt"))
+    whole, whole_pruning = fit(10, 10)
+    assert whole_pruning.masks.checksum() == resumed_pruning.masks.checksum()
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_wav2vec2_is_pruned_without_its_first_and_last_linear(tmp_path):
+    module, pruning = SpeechClassifier(), PARP(0.5, interval=2)
+    trainer(tmp_path, pruning, steps=4).fit(module, loader(width=800, count=16))
+    assert pruning.achieved == pytest.approx(0.5, abs=1e-4)
+    assert all(name.startswith("wav2vec2.encoder.transformer") for name in pruning.masks)
+
+
+@pytest.mark.parametrize("include", [["*feed_forward*"], ["*attention*"]])
+def test_names_choose_what_is_pruned(tmp_path, include):
+    module = SpeechClassifier()
+    pruning = OMP(0.5, include=include, exclude=["*layers.0*"])
+    trainer(tmp_path, pruning, steps=1).fit(module, loader(width=800, count=16))
+    assert pruning.masks
+    assert all(include[0].strip("*") in name and "layers.1" in name for name in pruning.masks)
+
+
+def test_choices_that_match_nothing_or_a_parametrised_weight_are_refused(tmp_path):
+    module = SpeechClassifier()
+    with pytest.raises(ValueError, match=r"nothing to prune in SpeechClassifier.*nosuch"):
+        trainer(tmp_path, OMP(0.5, include=["*nosuch*"])).fit(module, loader(width=800))
+    with pytest.raises(ValueError, match="parametrised"):
+        find_targets(module, convolutions=True)
+
+
+def test_impossible_arguments_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"sparsity=1\.5"):
+        OMP(1.5)
+    with pytest.raises(ValueError, match="max_steps"):
+        trainer(tmp_path, PARP(0.5), steps=-1).fit(Classifier(), loader())
+    with pytest.raises(ValueError, match="structure='weights'"):
+        trainer(tmp_path, PARP(0.5, structure="groups")).fit(Classifier(), loader())
+
+
+def test_a_mask_of_another_model_is_refused(tmp_path):
+    pruning = OMP(0.5)
+    trainer(tmp_path, pruning, steps=1).fit(Classifier(), loader())
+    other = OMP(0.5)
+    other.load_state_dict(pruning.state_dict())
+    with pytest.raises(ValueError, match="mask of another model"):
+        trainer(tmp_path, other, steps=1).fit(SpeechClassifier(), loader(width=800))

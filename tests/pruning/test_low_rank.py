@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from prune_bench.pruning.low_rank import break_even, factorise, uniform_ranks
+
+
+def test_error_is_the_norm_of_the_dropped_singular_values():
+    weight = torch.randn(12, 20, dtype=torch.float64)
+    values = torch.linalg.svdvals(weight)
+    for rank in (1, 5, 11):
+        up, down = factorise(weight, rank)
+        assert float((weight - up @ down).norm()) == pytest.approx(float(values[rank:].square().sum().sqrt()))
+
+
+def test_full_rank_is_the_identity():
+    weight = torch.randn(12, 20)
+    up, down = factorise(weight, 12)
+    torch.testing.assert_close(up @ down, weight, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(144, 144), (512, 1024), (7, 3)])
+def test_break_even_is_the_last_rank_that_saves(shape):
+    rank = break_even(torch.Size(shape))
+    assert rank * sum(shape) < shape[0] * shape[1]
+    assert (rank + 1) * sum(shape) >= shape[0] * shape[1]
+
+
+@pytest.mark.parametrize("sparsity", [0.2, 0.5, 0.9])
+def test_uniform_ranks_fill_the_budget_and_grow_no_matrix(sparsity):
+    shapes = {f"w{i}": torch.Size(shape) for i, shape in enumerate([(144, 576), (576, 144), (144, 144), (288, 144)])}
+    total = sum(shape.numel() for shape in shapes.values())
+    budget = round((1 - sparsity) * total)
+    ranks = uniform_ranks(shapes, budget)
+    used = sum(rank * sum(shapes[name]) for name, rank in ranks.items())
+    assert budget - max(sum(shape) for shape in shapes.values()) < used <= budget
+    assert all(rank <= break_even(shapes[name]) for name, rank in ranks.items())
+
+
+def test_a_budget_that_saves_nothing_is_refused():
+    with pytest.raises(ValueError, match="cannot factorise"):
+        uniform_ranks({"w": torch.Size((4, 4))}, 16)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from prune_bench.pruning.schedules import OneShot, Polynomial, Repeated
+
+
+def test_cubic_values():
+    cubic = Polynomial(0.0, 0.9, begin=0, end=100, interval=10)
+    assert [round(cubic.sparsity_at(step), 4) for step in (0, 25, 50, 75, 100, 500)] == [
+        0.0, 0.5203, 0.7875, 0.8859, 0.9, 0.9,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("power", [1, 3])
+def test_polynomial_endpoints_are_exact_and_it_never_falls(power):
+    ramp = Polynomial(0.3, 0.8, begin=7, end=61, interval=9, power=power)
+    values = [ramp.sparsity_at(step) for step in range(100)]
+    assert values[7] == 0.3
+    assert values[61] == 0.8
+    assert values == sorted(values)
+    assert max(values) == 0.8
+    assert ramp.is_update_step(61)
+    assert ramp.is_update_step(16)
+    assert not ramp.is_update_step(17)
+
+
+def test_one_shot_equals_a_polynomial_without_ramp():
+    one_shot, ramp = OneShot(0.5, at=20), Polynomial(0.0, 0.5, begin=20, end=20, interval=1000)
+    for step in range(60):
+        assert one_shot.sparsity_at(step) == ramp.sparsity_at(step)
+        assert one_shot.is_update_step(step) == ramp.is_update_step(step)
+
+
+def test_repeated_judges_at_the_start_and_every_interval():
+    schedule = Repeated(0.9, interval=4)
+    assert [step for step in range(10) if schedule.is_update_step(step)] == [0, 4, 8]
+    assert schedule.sparsity_at(0) == 0.9

@@ -1,0 +1,142 @@
+"""What holds for the repository as a whole: pins, commands, layers."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+# Lowest first. A package may import those of lower layers, and of its own layer only itself.
+LAYERS = [
+    {"config"},
+    {"presets", "pruning", "data", "models"},
+    {"decoding", "distillation", "compaction", "artefacts", "export"},
+    {"tasks", "callbacks", "measurement"},
+    {"sweep", "reports"},
+]
+
+
+def pins() -> dict[str, Requirement]:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(requirement.name): requirement for requirement in requirements}
+
+
+def declared() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"]["dev"]
+    return [Requirement(text) for text in PROJECT["dependencies"] + extras]
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file names in an import, in full."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def run_make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", "--no-print-directory", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("requirement", declared(), ids=lambda requirement: requirement.name)
+def test_every_dependency_is_pinned_and_installed(requirement):
+    pin = pins()[canonicalize_name(requirement.name)]
+    (pinned,) = [specifier.version for specifier in pin.specifier]
+    assert requirement.specifier.contains(pinned, prereleases=True)
+    assert version(requirement.name).split("+")[0] == pinned
+
+
+def test_pins_are_exact_versions_and_nothing_else():
+    for pin in pins().values():
+        assert [specifier.operator for specifier in pin.specifier] == ["=="]
+        assert pin.url is None
+
+
+def test_python_range_admits_this_interpreter():
+    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(sys.version.split()[0])
+
+
+def test_help_lists_every_target():
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):.* ## ", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    shown = {line.split()[0] for line in run_make("help").stdout.splitlines()}
+    assert {"setup", "test", "table1", "table2", "figure2", "claims", "bench"} <= targets
+    assert shown == targets
+
+
+@pytest.mark.parametrize("python", ["/nonexistent/python3.11", "false"])
+def test_setup_without_a_usable_python_says_so_in_one_line(tmp_path, python):
+    result = run_make("setup", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}")
+    first, *rest = result.stderr.splitlines()
+    assert result.returncode != 0
+    assert first.startswith("prune-bench needs Python 3.11, 3.12 or 3.13")
+    assert all(line.startswith("make") for line in rest)
+    assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_documents_name_real_commands(document):
+    text = (ROOT / document).read_text()
+    targets = set(re.findall(r"\bmake ([a-z][a-z0-9-]*)\b", "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))))
+    named = re.findall(r"\bpython ([\w/]+\.py)|\]\(([^)#:]+)\)", text)
+    paths = {path for pair in named for path in pair if path}
+    shown = {line.split()[0] for line in run_make("help").stdout.splitlines()}
+    assert targets <= shown
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+
+
+def test_readme_python_runs(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "asked 90.0%, achieved 90.0%" in result.stdout
+
+
+def level(package: str) -> int:
+    return next(index for index, layer in enumerate(LAYERS) if package in layer)
+
+
+def test_packages_import_lower_layers_only():
+    source = ROOT / "prune_bench"
+    for path in source.rglob("*.py"):
+        if path.parent == source and path.stem == "__init__":
+            continue
+        package = path.relative_to(source).parts[0].removesuffix(".py")
+        for name in imports(path):
+            if not name.startswith("prune_bench."):
+                continue
+            imported = name.split(".")[1]
+            assert imported == package or level(imported) < level(package), f"{path}: imports {name}"
+
+
+def test_pruning_theory_needs_torch_alone():
+    for path in (ROOT / "prune_bench" / "pruning").rglob("*.py"):
+        tops = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names) - {"__future__"}
+        assert tops <= {"torch", "prune_bench"}, f"{path}: imports {tops}"
+        assert all(name.startswith("prune_bench.pruning") for name in imports(path) if name.startswith("prune_bench"))
+
+
+def test_no_large_files_are_tracked():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    assert [path.name for path in files if path.is_file() and path.stat().st_size > 500_000] == []
