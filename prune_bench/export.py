@@ -70,8 +70,8 @@ class _Part(nn.Module):
 def _export(encoder: Conformer, function: Callable[[Tensor], Tensor], width: int, path: Path) -> Path:
     """Trace `function` of an encoder in eval mode. The file appears whole or not at all.
 
-    By the tracing exporter: the torch.export one of torch 2.11 cannot decompose masked attention (pytorch#136543) and
-    takes six times as long for graphs that run no faster.
+    By the tracing exporter: the one on torch.export takes ten times as long for graphs that run no faster, and a table
+    exports every model.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     training = encoder.training

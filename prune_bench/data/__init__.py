@@ -41,7 +41,7 @@ def prepare(config: Config, cache: str | Path, progress: bool = True) -> Corpus:
     splits = {}
     for split in SPLITS:
         splits[split] = usable(split, stores[split], tokenizer, config)
-        if progress and splits[split].skipped:
+        if splits[split].skipped:
             total = sum(splits[split].skipped.values())
             print(f"{config.corpus.name} {split}: {total} utterances left out: {describe(splits[split].skipped)}")
     return Corpus(splits, tokenizer)
@@ -54,7 +54,10 @@ def cached_tokenizer(config: TokenizerConfig, texts: list[str], cache: Path) -> 
     with FileLock(f"{path}.lock"):
         if not path.exists():
             train_tokenizer(config, texts).save(path)
-    return load_tokenizer(path)
+    tokenizer = load_tokenizer(path)
+    if config.kind == "sentencepiece" and tokenizer.size < config.size + 1:
+        print(f"tokenizer: {tokenizer.size - 1} units, not tokenizer.size={config.size}: the training text has no more")
+    return tokenizer
 
 
 def usable(split: str, store: FeatureStore, tokenizer: Tokenizer, config: Config) -> FeatureStore:
@@ -75,16 +78,12 @@ def usable(split: str, store: FeatureStore, tokenizer: Tokenizer, config: Config
 
 
 def find_fault(text: str, frames: int, tokenizer: Tokenizer) -> tuple[str, str] | None:
-    """Reason and message if `text` cannot be spelled or needs more than `frames` encoder frames, else None.
-
-    CTC needs one frame a unit and one between equal neighbours.
-    """
+    """Reason and message if `text` cannot be spelled or has more units than encoder frames, else None."""
     try:
         units = tokenizer.encode(text)
     except ValueError as error:
         return "character outside the vocabulary", f"character outside the vocabulary, {error}"
-    needed = len(units) + sum(first == second for first, second in zip(units, units[1:], strict=False))
-    if needed > frames:
-        message = f"transcript longer than its audio, {needed} units in {frames} encoder frames"
-        return "transcript longer than its audio", message
+    if len(units) > frames:
+        reason = "transcript longer than its audio"
+        return reason, f"{reason}, {len(units)} units for {frames} encoder frames"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from prune_bench.config import FeatureConfig
 
 FLOOR = 1e-6
 SCALE = 4.0
+TOLERANCE = 0.05
+PROMISED = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
+UNKNOWN_SIZE = 2**31 - 2**16  # programs that write WAV to a pipe promise at least this much
 
 
 class BadUtterance(ValueError):
@@ -47,34 +51,51 @@ def resample(samples: np.ndarray, original: int, wanted: int) -> np.ndarray:
 def read_audio(path: str | Path, sample_rate: int, start: float = 0.0, duration: float | None = None) -> Tensor:
     """Decode a mono file to (samples,) float32 in [-1, 1] at `sample_rate`, from `start` for `duration` seconds.
 
-    Raises BadUtterance for a missing, unreadable, truncated, stereo, empty or NaN file and for a segment that ends
-    after the file (10 ms of rounding are allowed).
+    Raises BadUtterance for a missing, unreadable, truncated, empty, stereo or NaN file, and for a segment that reaches
+    more than 50 ms beyond the file. An OGG file cut at a page is a shorter OGG file: only `duration` can tell.
     """
     if not Path(path).is_file():
-        raise BadUtterance("missing file", f"{path}: no such file; correct the path or remove its line")
+        raise BadUtterance("missing file", f"{path}: no such file; correct the path or remove the utterance")
     try:
         with soundfile.SoundFile(str(path)) as file:
-            first = round(start * file.samplerate)
-            wanted = file.frames - first if duration is None else round(duration * file.samplerate)
-            if file.channels != 1:
-                raise BadUtterance("not mono", f"{path}: {file.channels} channels; mix it down to one")
-            if first + wanted > file.frames + file.samplerate // 100:
-                ends = f"{start + (duration or 0.0):.2f} s, the file at {file.frames / file.samplerate:.2f} s"
-                raise BadUtterance("longer than its file", f"{path}: the segment ends at {ends}; correct its duration")
-            file.seek(min(max(first, 0), file.frames))
-            samples, rate = file.read(min(wanted, file.frames - first), dtype="float32"), file.samplerate
-            available = min(wanted, file.frames - first)
+            check_header(file, path)
+            first, last = segment(file, path, start, duration)
+            file.seek(first)
+            samples, rate = file.read(last - first, dtype="float32"), file.samplerate
     except soundfile.SoundFileError as error:
-        detail = str(error).strip().splitlines()[-1]
-        raise BadUtterance("unreadable file", f"{path}: cannot be decoded ({detail}); copy it again") from None
-    if len(samples) < available:
-        held = f"{len(samples)} of {available} samples"
+        raise BadUtterance("unreadable file", f"{path}: cannot be decoded ({one_line(error)}); copy it again") from None
+    if len(samples) < last - first:
+        held = f"{len(samples)} of {last - first} samples"
         raise BadUtterance("truncated file", f"{path}: truncated, holds {held}; copy it again")
-    if len(samples) == 0:
-        raise BadUtterance("empty audio", f"{path}: no samples; remove it")
     if not np.isfinite(samples).all():
         raise BadUtterance("not finite", f"{path}: holds NaN or infinite samples; write it again")
     return torch.from_numpy(resample(samples, rate, sample_rate))
+
+
+def check_header(file: soundfile.SoundFile, path: str | Path) -> None:
+    """Refuse stereo, nothing, and WAV files whose header promises more than the file holds."""
+    if file.channels != 1:
+        raise BadUtterance("not mono", f"{path}: {file.channels} channels; mix it down to one")
+    if file.frames == 0:
+        raise BadUtterance("empty audio", f"{path}: no samples; copy it again or remove the utterance")
+    promise = PROMISED.search(file.extra_info)
+    if promise and int(promise[1]) < UNKNOWN_SIZE:
+        held = f"{promise[2]} of {promise[1]} bytes"
+        raise BadUtterance("truncated file", f"{path}: truncated, holds {held}; copy it again")
+
+
+def segment(file: soundfile.SoundFile, path: str | Path, start: float, duration: float | None) -> tuple[int, int]:
+    """First and last sample of a segment given in seconds."""
+    first = round(start * file.samplerate)
+    last = file.frames if duration is None else round((start + duration) * file.samplerate)
+    if not 0 <= first < min(last, file.frames) or last > file.frames + TOLERANCE * file.samplerate:
+        wanted = f"{start:.2f} s to {last / file.samplerate:.2f} s of a file of {file.frames / file.samplerate:.2f} s"
+        raise BadUtterance("segment beyond its file", f"{path}: asked for {wanted}; correct offset and duration")
+    return first, min(last, file.frames)
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 class LogMel(nn.Module):

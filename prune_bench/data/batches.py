@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lightning
 import numpy as np
@@ -65,14 +66,20 @@ def by_frames(order: np.ndarray, lengths: np.ndarray, frames: int) -> list[np.nd
 
 
 class BatchStream(Sampler[list[int]]):
-    """Endless batches of utterances of similar length, `frames` over all processes, from batch number `start` on.
+    """Endless batches of utterances of similar length, `frames` over all processes, from batch number `start()` on.
 
     Which batch comes at which number depends on (lengths, frames, seed) alone: a resumed or differently sharded run
     meets the same batches. Each process takes every `processes`-th utterance of each batch, from `rank` on.
     """
 
     def __init__(
-        self, lengths: np.ndarray, frames: int, seed: int, start: int = 0, rank: int = 0, processes: int = 1
+        self,
+        lengths: np.ndarray,
+        frames: int,
+        seed: int,
+        start: Callable[[], int] = int,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         self.lengths, self.frames, self.seed = lengths, frames, seed
         self.start, self.rank, self.processes = start, rank, processes
@@ -85,7 +92,7 @@ class BatchStream(Sampler[list[int]]):
         return [batches[place] for place in random.permutation(len(batches))]
 
     def __iter__(self) -> Iterator[list[int]]:
-        number, skipped = 0, self.start
+        number, skipped = 0, self.start()
         while True:
             batches = self.epoch(number)
             for batch in batches[skipped:]:
@@ -93,14 +100,14 @@ class BatchStream(Sampler[list[int]]):
             number, skipped = number + 1, max(0, skipped - len(batches))
 
 
-def identity(batch: Batch) -> Batch:
+def collated(batch: Any) -> Any:
     return batch
 
 
 def loader(examples: Examples, batches: Sampler[list[int]] | list[list[int]], workers: int = 0) -> DataLoader[Batch]:
     """Batches in the given order; the loader's own generator leaves the global one alone."""
     return DataLoader(
-        examples, batch_sampler=batches, collate_fn=identity, num_workers=workers, generator=torch.Generator(),
+        examples, batch_sampler=batches, collate_fn=collated, num_workers=workers, generator=torch.Generator(),
         pin_memory=torch.cuda.is_available(), persistent_workers=workers > 0,
     )  # fmt: skip
 
@@ -110,11 +117,31 @@ def evaluation_batches(
 ) -> DataLoader[Batch]:
     """Every utterance once, longest first, in fixed batches of at most `frames` frames; no targets without tokenizer.
 
-    With several processes each takes every `processes`-th batch, so that together they hold every utterance once.
+    With several processes each takes every `processes`-th utterance of a batch: together they hold every one once.
     """
     order = np.argsort(-store.lengths, kind="stable")
-    batches = [batch.tolist() for batch in by_frames(order, store.lengths, frames)]
-    return loader(Examples(store, tokenizer), batches[rank::processes])
+    batches = by_frames(order, store.lengths, frames)
+    return loader(
+        Examples(store, tokenizer), [batch[rank::processes].tolist() for batch in batches if len(batch) > rank]
+    )
+
+
+def first_batch(trainer: lightning.Trainer) -> int:
+    """Number of batches behind the optimiser steps taken so far."""
+    return trainer.global_step * trainer.accumulate_grad_batches
+
+
+def forget_partial_step(trainer: lightning.Trainer) -> None:
+    """Count batches from the last optimiser step again.
+
+    A checkpoint written between two optimiser steps holds no gradients, so a resumed fit must see the batches since
+    the last step once more; Lightning would count them as seen and step early.
+    """
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    surplus = progress.current.ready % trainer.accumulate_grad_batches
+    for tracker in (progress.current, progress.total) if surplus else ():
+        stages = ("ready", "started", "processed", "completed")
+        vars(tracker).update(dict.fromkeys(stages, tracker.ready - surplus))
 
 
 class SpeechData(lightning.LightningDataModule):
@@ -129,11 +156,11 @@ class SpeechData(lightning.LightningDataModule):
         self.corpus, self.fit, self.seed = corpus, fit, seed
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        assert self.trainer is not None
-        store = self.corpus.splits["train"]
-        start = self.trainer.global_step * self.trainer.accumulate_grad_batches
-        rank, processes = self.trainer.global_rank, self.trainer.world_size
-        stream = BatchStream(store.lengths, self.fit.frames, self.seed, start, rank, processes)
+        trainer, store = self.trainer, self.corpus.splits["train"]
+        assert trainer is not None
+        #forget_partial_step(trainer)
+        start = partial(first_batch, trainer)
+        stream = BatchStream(store.lengths, self.fit.frames, self.seed, start, trainer.global_rank, trainer.world_size)
         return loader(Examples(store, self.corpus.tokenizer), stream, workers=2 if torch.cuda.is_available() else 0)
 
     def val_dataloader(self) -> DataLoader[Batch]:

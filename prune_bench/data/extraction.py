@@ -6,6 +6,8 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -58,9 +60,19 @@ _extractor: Extractor | None = None
 
 
 def start_worker(extractor: Extractor) -> None:
+    """Ctrl-C is the parent's to handle; a worker whose parent was killed ends too."""
     global _extractor
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _extractor = extractor
+
+
+def end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def extract(part: Sequence[Any]) -> Block:
@@ -100,19 +112,21 @@ class Workers:
     """Maps parts over processes, in order; starts them when there is enough to do for several."""
 
     def __init__(self, extractor: Extractor, stack: ExitStack) -> None:
-        self.extractor, self.stack, self.pool = extractor, stack, None
+        self.extractor, self.stack = extractor, stack
+        self.pool: ProcessPoolExecutor | None = None
 
     def map(self, parts: Sequence[Sequence[Any]]) -> Iterator[Block]:
         if self.pool is None and sum(map(len, parts)) < ALONE:
             return map(self.extractor, parts)
         if self.pool is None:
-            self.pool = self.stack.enter_context(
-                ProcessPoolExecutor(
-                    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-                    multiprocessing.get_context("spawn"), start_worker, (self.extractor,),
-                )
-            )  # fmt: skip
+            context = multiprocessing.get_context("spawn")
+            pool = ProcessPoolExecutor(available_cores(), context, start_worker, (self.extractor,))
+            self.pool = self.stack.enter_context(pool)
         return self.pool.map(extract, parts)
+
+
+def available_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def counted(blocks: Iterator[Block], title: str, parts: Sequence[Sequence[Any]], progress: bool) -> Iterator[Block]:
@@ -123,5 +137,3 @@ def counted(blocks: Iterator[Block], title: str, parts: Sequence[Sequence[Any]],
         for block, part in zip(blocks, parts, strict=True):
             line.advance(task, len(part))
             yield block
-
-

@@ -74,27 +74,31 @@ CLASSES: dict[str, str] = {
              "hospital orchard palace tower canyon desert bakery stadium cottage tunnel chapel prison lighthouse "
              "courtyard fountain vineyard monastery pavilion swamp quarry",
     "ADJECTIVE": "old small new big young red good long white little green heavy quiet black strange happy cold blue "
-                 "tall dark warm famous clever broken yellow tired empty golden short wooden gentle angry narrow bright "
-                 "lazy rich brave dusty silver careful hungry deep soft lonely curious round silent thin purple honest "
-                 "frozen proud ancient rusty noisy hidden nervous orange polite bitter hollow crooked friendly foreign "
-                 "humble striped gloomy sticky stubborn elegant fragile modest cheerful peculiar shallow generous "
-                 "slippery restless transparent magnificent wealthy wicked velvet muddy spotted marble leather mysterious",
+                 "tall dark warm famous clever broken yellow tired empty golden short wooden gentle angry narrow "
+                 "bright lazy rich brave dusty silver careful hungry deep soft lonely curious round silent thin "
+                 "purple honest frozen proud ancient rusty noisy hidden nervous orange polite bitter hollow crooked "
+                 "friendly foreign humble striped gloomy sticky stubborn elegant fragile modest cheerful peculiar "
+                 "shallow generous slippery restless transparent magnificent wealthy wicked velvet muddy spotted "
+                 "marble leather mysterious",
     "ADVERB": "slowly quickly again quietly together carefully soon here loudly outside early gladly home everywhere "
               "alone gently badly twice happily anyway politely patiently silently proudly nearby eagerly bravely "
               "calmly downstairs abroad angrily rarely upstairs nervously sideways secretly barefoot",
     "TRANSITIVE": "carry open paint want clean follow watch repair return need remember visit cover finish call push "
-                  "borrow deliver help pull answer collect wash lift discover order move count inspire load examine mention "
-                  "measure promise notice polish attack replace protect describe admire inspect destroy gather ignore "
-                  "recommend surround recognise decorate exchange hammer balance overlook sharpen photograph",
+                  "borrow deliver help pull answer collect wash lift discover order move count inspire load examine "
+                  "mention measure promise notice polish attack replace protect describe admire inspect destroy "
+                  "gather ignore recommend surround recognise decorate exchange hammer balance overlook sharpen "
+                  "photograph",
     "INTRANSITIVE": "walk wait laugh dance work listen jump sail play sneeze climb arrive hurry march rest whisper "
-                    "shout wander return disappear cough tremble stumble hesitate vanish complain gallop apologise surrender",
+                    "shout wander return disappear cough tremble stumble hesitate vanish complain gallop apologise "
+                    "surrender",
     "THING": "book table letter box door window car chair cup lamp boat key basket bottle picture stone coat clock "
-             "ladder hat wagon bag mirror blanket hammer ring candle pencil barrel apple carpet bell shirt "
-             "ticket bucket guitar piano needle bicycle drum potato engine button ribbon bowl map jacket wheel pillow "
-             "parcel ship kettle anchor orange coin shovel bench trumpet rocket cabinet magnet flag violin tractor "
-             "sandwich cushion lantern padlock suitcase scarecrow hourglass necklace pumpkin envelope bracelet curtain telescope cucumber umbrella "
-             "saddle compass feather crystal medal machine diamond helmet puppet sculpture pistol turnip microscope "
-             "calendar wardrobe newspaper teapot chimney sandal thermometer trophy accordion manuscript chandelier harmonica bagpipe parachute wheelbarrow typewriter",
+             "ladder hat wagon bag mirror blanket hammer ring candle pencil barrel apple carpet bell shirt ticket "
+             "bucket guitar piano needle bicycle drum potato engine button ribbon bowl map jacket wheel pillow parcel "
+             "ship kettle anchor orange coin shovel bench trumpet rocket cabinet magnet flag violin tractor sandwich "
+             "cushion lantern padlock suitcase scarecrow hourglass necklace pumpkin envelope bracelet curtain "
+             "telescope cucumber umbrella saddle compass feather crystal medal machine diamond helmet puppet "
+             "sculpture pistol turnip microscope calendar wardrobe newspaper teapot chimney sandal thermometer trophy "
+             "accordion manuscript chandelier harmonica bagpipe parachute wheelbarrow typewriter",
 }  # fmt: skip
 
 SPLIT_SHARES = {"train": 8, "dev-clean": 1, "dev-other": 1, "test-clean": 3, "test-other": 3}

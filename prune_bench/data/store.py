@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,16 @@ class FeatureStore:
 
     def select(self, kept: list[int], skipped: dict[str, int]) -> FeatureStore:
         """The same store with the utterances at `kept` alone."""
-        return replace(
-            self, starts=self.starts[kept], lengths=self.lengths[kept], skipped=skipped,
-            **{name: [getattr(self, name)[place] for place in kept] for name in ("ids", "texts", "speakers", "seconds")},
-        )  # fmt: skip
+        return FeatureStore(
+            self.features,
+            self.starts[kept],
+            self.lengths[kept],
+            ids=[self.ids[place] for place in kept],
+            texts=[self.texts[place] for place in kept],
+            speakers=[self.speakers[place] for place in kept],
+            seconds=[self.seconds[place] for place in kept],
+            skipped=skipped,
+        )
 
 
 @contextmanager
@@ -105,7 +111,7 @@ def write_store(folder: Path, blocks: Iterable[tuple[np.ndarray, list[Row], dict
 
 
 def merge(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
-    return {key: first.get(key, 0) + second.get(key, 0) for key in [*first, *(key for key in second if key not in first)]}
+    return {key: first.get(key, 0) + second.get(key, 0) for key in sorted({*first, *second})}
 
 
 def describe(skipped: dict[str, int]) -> str:

@@ -17,7 +17,7 @@ def normalize(utterance: Utterance) -> str:
 
     Raises BadUtterance when no letter or digit is left.
     """
-    text = unicodedata.normalize("NFC", utterance.text).replace("’", "'").lower()
+    text = unicodedata.normalize("NFC", utterance.text).replace("\u2019", "'").lower()
     words = " ".join(PUNCTUATION.sub(" ", TAG.sub(" ", text)).split())
     if not any(letter.isalnum() for letter in words):
         reason = "non-speech transcript" if text.strip() else "empty transcript"

@@ -88,8 +88,8 @@ class SentencePiece:
             raise ValueError(f"tokenizer.size={size} is too small: the training text has {len(alphabet)} characters")
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(lines), model_writer=model, model_type="bpe", vocab_size=size + 1,
-            character_coverage=1.0, normalization_rule_name="identity", num_threads=1, minloglevel=2,
-            unk_id=BLANK, bos_id=-1, eos_id=-1, pad_id=-1, input_sentence_size=1_000_000,
+            hard_vocab_limit=False, character_coverage=1.0, normalization_rule_name="identity", num_threads=1,
+            minloglevel=2, unk_id=BLANK, bos_id=-1, eos_id=-1, pad_id=-1, input_sentence_size=1_000_000,
         )  # fmt: skip
         return cls(model.getvalue(), alphabet)
 
@@ -115,7 +115,10 @@ class SentencePiece:
         save_tokenizer(self, Path(path))
 
 
-TOKENIZERS: dict[str, type[Characters] | type[SentencePiece]] = {kind.kind: kind for kind in (Characters, SentencePiece)}
+TOKENIZERS: dict[str, type[Characters] | type[SentencePiece]] = {
+    "characters": Characters,
+    "sentencepiece": SentencePiece,
+}
 
 
 def train_tokenizer(config: TokenizerConfig, texts: Iterable[str]) -> Characters | SentencePiece:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jiwer
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-if TYPE_CHECKING:
-    from prune_bench.data.store import FeatureStore
-    from prune_bench.data.tokenizers import Tokenizer
-    from prune_bench.models.transducer import Transducer
+from prune_bench.data.batches import evaluation_batches
+from prune_bench.data.store import FeatureStore
+from prune_bench.data.tokenizers import Tokenizer
+from prune_bench.decoding.greedy import decode_greedy
+from prune_bench.models.transducer import Transducer
 
 LEVEL = 95.0
 
@@ -52,7 +53,7 @@ def count_errors(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorC
     Raises ValueError when the two sequences differ in length.
     """
     if len(references) != len(hypotheses):
-        raise ValueError(f"{len(references)} references for {len(hypotheses)} hypotheses: give one of each an utterance")
+        raise ValueError(f"{len(references)} references for {len(hypotheses)} hypotheses: give as many of each")
     output = jiwer.process_words(list(references), list(hypotheses))
     kinds = {"insert": 0, "delete": 1, "substitute": 2}
     counts = np.zeros((3, len(references)), dtype=np.int64)
@@ -76,8 +77,7 @@ def word_error_rate(errors: ArrayLike, words: ArrayLike) -> float:
 def bootstrap_interval(errors: ArrayLike, words: ArrayLike, samples: int = 1000, seed: int = 0) -> tuple[float, float]:
     """95 % percentile interval of the error rate over resampled utterances, in percent."""
     counts = _resample(np.size(words), samples, np.random.default_rng(seed))
-    low, high = _interval(_rates(counts, np.asarray(errors), np.asarray(words)))
-    return low, high
+    return _interval(100 * (counts @ np.asarray(errors)) / (counts @ np.asarray(words)))
 
 
 def paired_difference(
@@ -110,7 +110,7 @@ def pooled_difference(
 
 
 def equivalent(difference: Difference, margin: float) -> bool:
-    """Whether the whole 95 % interval of a difference lies within `margin` points of zero (two one-sided tests)."""
+    """Whether the whole 95 % interval lies within `margin` points of zero: two one-sided tests at 2.5 % each."""
     return -margin < difference.low and difference.high < margin
 
 
@@ -124,14 +124,11 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     samples: int = 1000,
 ) -> dict[str, Any]:
-    """Greedy error rate of `model` on every utterance of one split.
+    """Greedy error rate of `model`, put in eval mode, on every utterance of one split.
 
     Returns `wer`, `low`, `high` (percent), `errors`, `words` (sums) and `utterances`: per-utterance `errors` and
     `words` in the order of the store. `progress(done, total)` is called with utterance counts after each batch.
     """
-    from prune_bench.data.batches import evaluation_batches
-    from prune_bench.decoding.greedy import decode_greedy
-
     device = next(model.parameters()).device
     model.eval()
     hypotheses = [""] * len(store)
@@ -161,10 +158,6 @@ def _resample(size: int, samples: int, rng: np.random.Generator) -> NDArray[np.f
     return np.bincount(draws.ravel(), minlength=samples * size).reshape(samples, size).astype(np.float64)
 
 
-def _rates(counts: NDArray[np.float64], errors: NDArray[Any], words: NDArray[Any]) -> NDArray[np.float64]:
-    return 100 * (counts @ errors) / (counts @ words)
-
-
 def _interval(draws: NDArray[np.float64]) -> tuple[float, float]:
     low, high = np.percentile(draws, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
     return float(low), float(high)
@@ -175,5 +168,5 @@ def _stack(errors: Sequence[ArrayLike], utterances: int) -> NDArray[Any]:
     arrays = [np.asarray(one) for one in errors]
     for array in arrays:
         if array.shape != (utterances,):
-            raise ValueError(f"errors of shape {array.shape} for {utterances} utterances: compare runs on the same split")
+            raise ValueError(f"errors of shape {array.shape} for {utterances} utterances: compare on the same split")
     return np.stack(arrays)

@@ -122,7 +122,7 @@ def eager_stages(model: Transducer, max_symbols: int) -> Stages:
 
 
 def onnx_stages(model: Transducer, folder: Path, threads: int, max_symbols: int) -> Stages:
-    """Front end and blocks under ONNX Runtime, decoding by the model itself. `folder` is needed only while this runs."""
+    """Front end and blocks under ONNX Runtime, decoding by the model itself. `folder` may go afterwards."""
     front_end = open_session(export_front_end(model, folder / "front_end.onnx"), threads)
     blocks = open_session(export_blocks(model, folder / "blocks.onnx"), threads)
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from torch import Tensor
@@ -21,18 +22,18 @@ def measure_size(model: Transducer, folder: str | Path | None = None) -> dict[st
     return {
         "blocks": _count(blocks),
         "blocks_nonzero": _nonzero(blocks),
-        "encoder": _count(list(model.encoder.parameters())),
-        "total": _count(list(parameters.values())),
-        "total_nonzero": _nonzero(list(parameters.values())),
+        "encoder": _count(model.encoder.parameters()),
+        "total": _count(parameters.values()),
+        "total_nonzero": _nonzero(parameters.values()),
         "bytes": _bytes_in_memory(model) if folder is None else _bytes_on_disk(Path(folder)),
     }
 
 
-def _count(tensors: list[Tensor]) -> int:
+def _count(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() for tensor in tensors)
 
 
-def _nonzero(tensors: list[Tensor]) -> int:
+def _nonzero(tensors: Iterable[Tensor]) -> int:
     return sum(int(tensor.count_nonzero()) for tensor in tensors)
 
 

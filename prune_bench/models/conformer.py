@@ -16,10 +16,12 @@ from torch.nn import functional as F
 from prune_bench.models.arch import ConformerArch, LayerArch
 from prune_bench.models.conformer_units import conformer_units
 from prune_bench.models.costs import Term, cost_terms
+from prune_bench.models.layers import DepthwiseConv, Dropout, TimeConv
 from prune_bench.models.low_rank import make_linear
 from prune_bench.models.units import UnitGroup
 
 Ranks = Mapping[str, int]
+MASKED = -3e4
 
 
 class FeedForward(nn.Module):
@@ -30,7 +32,7 @@ class FeedForward(nn.Module):
         self.norm = nn.LayerNorm(inputs)
         self.up = make_linear(inputs, inner, ranks.get("up"))
         self.down = make_linear(inner, outputs, ranks.get("down"))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.inner = inner
         if inner == 0:
             freeze_except(self, "down")
@@ -55,7 +57,7 @@ class RelativeAttention(nn.Module):
         self.out = make_linear(inner, width, ranks.get("out"))
         self.u = nn.Parameter(torch.zeros(heads, head_width))
         self.v = nn.Parameter(torch.zeros(heads, head_width))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.heads, self.head_width = heads, head_width
         if heads == 0:
             freeze_except(self, "out")
@@ -65,30 +67,33 @@ class RelativeAttention(nn.Module):
         if self.heads == 0:
             return self.out.bias
         x = self.norm(x)
-        shape = (self.heads, self.head_width)
-        query = self.query(x).unflatten(-1, shape)
-        key = self.key(x).unflatten(-1, shape).transpose(1, 2)
-        value = self.value(x).unflatten(-1, shape).transpose(1, 2)
-        bias = self._position_scores(query, positions)
+        query, key, value = (self._by_head(layer(x)) for layer in (self.query, self.key, self.value))
+        scores = self._position_scores(query, positions)
+        content = (query + self.u[:, None, None]).flatten(0, 1)
+        scale = 1 / math.sqrt(self.head_width)
+        scores = torch.baddbmm(scores, content, key.flatten(0, 1).transpose(1, 2), beta=scale, alpha=scale)
+        scores = scores.unflatten(0, (self.heads, -1))
         if padding is not None:
-            bias = bias.masked_fill(padding[:, None, None, :], torch.finfo(bias.dtype).min)
-        dropout = self.dropout.p if self.training else 0.0
-        content = (query + self.u).transpose(1, 2)
-        mixed = F.scaled_dot_product_attention(content, key, value, attn_mask=bias, dropout_p=dropout)
-        return self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
+            scores = scores + MASKED * padding[:, None].to(scores.dtype)
+        weights = self.dropout(scores.softmax(-1)).flatten(0, 1)
+        mixed = torch.bmm(weights, value.flatten(0, 1)).unflatten(0, (self.heads, -1))
+        return self.dropout(self.out(mixed.permute(1, 2, 0, 3).flatten(2)))
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        """(batch, frames, inner) -> (heads, batch, frames, head_width)."""
+        return x.unflatten(-1, (self.heads, self.head_width)).permute(2, 0, 1, 3)
 
     def _position_scores(self, query: Tensor, positions: Tensor) -> Tensor:
-        """Scores (batch, heads, frames, frames) by the offset of two frames, scaled like content scores.
+        """Scores (heads * batch, frames, frames) by the offset of two frames.
 
         Row t of `scores` starts at the offset `frames`; the wanted row starts at the offset t. Dropping the first
         `frames` entries of the flattened rows, then reading rows shorter by one, shifts each row by one more entry.
         """
-        frames = query.shape[1]
+        frames = query.shape[2]
         offsets = self.position(positions).unflatten(-1, (self.heads, self.head_width)).permute(1, 2, 0)
-        rows = (query + self.v).permute(2, 0, 1, 3).flatten(1, 2)
-        scores = torch.bmm(rows, offsets / math.sqrt(self.head_width))
+        scores = torch.bmm((query + self.v[:, None, None]).flatten(1, 2), offsets)
         scores = scores.unflatten(1, (-1, frames)).flatten(2)
-        return scores[..., frames:].unflatten(-1, (frames, 2 * frames - 1))[..., :frames].transpose(0, 1)
+        return scores[..., frames:].unflatten(-1, (frames, 2 * frames - 1))[..., :frames].flatten(0, 1)
 
 
 class Convolution(nn.Module):
@@ -98,16 +103,17 @@ class Convolution(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.pointwise1 = make_linear(width, 2 * channels, ranks.get("pointwise1"))
-        self.depthwise = nn.Conv1d(channels, channels, kernel, padding=kernel // 2, groups=channels)
+        self.depthwise = DepthwiseConv(channels, kernel)
         self.batch_norm = nn.BatchNorm1d(channels)
         self.pointwise2 = make_linear(channels, width, ranks.get("pointwise2"))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, padding: Tensor | None) -> Tensor:
         x = F.glu(self.pointwise1(self.norm(x)))
         if padding is not None:
-            x = x.masked_fill(padding[..., None], 0.0)
-        x = self.batch_norm(self.depthwise(x.transpose(1, 2))).transpose(1, 2)
+            x = x * padding[..., None].logical_not().to(x.dtype)
+        x = self.depthwise(x)
+        x = self.batch_norm(x.flatten(0, 1)).view_as(x)
         return self.dropout(self.pointwise2(F.silu(x)))
 
 
@@ -142,12 +148,12 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor, padding: Tensor | None) -> Tensor:
         h = x if self.hidden is None else x.index_select(-1, self.hidden)
-        h = h + 0.5 * self.ffn1(x)
+        h = torch.add(h, self.ffn1(x), alpha=0.5)
         h = h + self.attention(h, positions, padding)
         if self.conv is not None:
             h = h + self.conv(h, padding)
         x = h if self.hidden is None else torch.cat((h, x), -1).index_select(-1, self.merged)
-        return self.norm(x + 0.5 * self.ffn2(h))
+        return self.norm(torch.add(x, self.ffn2(h), alpha=0.5))
 
 
 class FrontEnd(nn.Module):
@@ -155,18 +161,18 @@ class FrontEnd(nn.Module):
 
     def __init__(self, mels: int, inner: int, width: int, subsampling: int):
         super().__init__()
-        self.reduce = nn.Conv1d(mels, inner, 11, stride=subsampling, padding=5)
-        self.project = nn.Conv1d(inner, width, 3, padding=1)
+        self.reduce = TimeConv(mels, inner, 11, stride=subsampling)
+        self.project = TimeConv(inner, width, 3)
         self.subsampling = subsampling
 
     def forward(self, features: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        if lengths is None:
-            return self.project(F.silu(self.reduce(features.transpose(1, 2)))).transpose(1, 2), None
-        features = features.masked_fill(beyond(lengths, features.shape[1])[..., None], 0.0)
-        lengths = (lengths - 1) // self.subsampling + 1
-        x = F.silu(self.reduce(features.transpose(1, 2)))
-        x = x.masked_fill(beyond(lengths, x.shape[2])[:, None, :], 0.0)
-        return self.project(x).transpose(1, 2), lengths
+        if lengths is not None:
+            features = features.masked_fill(beyond(lengths, features.shape[1])[..., None], 0.0)
+        x = F.silu(self.reduce(features))
+        if lengths is not None:
+            lengths = (lengths - 1) // self.subsampling + 1
+            x = x.masked_fill(beyond(lengths, x.shape[1])[..., None], 0.0)
+        return self.project(x), lengths
 
 
 class Conformer(nn.Module):
@@ -176,7 +182,7 @@ class Conformer(nn.Module):
         super().__init__()
         self.arch = arch
         self.front_end = FrontEnd(arch.mels, arch.position_width, arch.width, arch.subsampling)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(Layer(arch, layer, dropout) for layer in arch.layers)
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:

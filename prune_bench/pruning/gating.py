@@ -1,4 +1,4 @@
-"""How gate values act on a model's activations, by forward hooks: parameters and their names stay those of the model."""
+"""How gate values act on a model's activations: forward hooks, so that the model keeps its parameters and names."""
 
 from __future__ import annotations
 

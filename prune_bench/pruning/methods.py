@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 ALL_KINDS = ("heads", "ffn", "conv", "hidden_global", "hidden_local")
 
@@ -30,45 +30,80 @@ class Method:
     source: str = ""
 
 
-_REFERENCE = {"criterion": "-", "structure": "-", "allocation": "-", "schedule": "-", "revival": "-"}
-_MAGNITUDE = {"criterion": "magnitude", "structure": "groups or weights", "allocation": "global"}
-_L0 = {
-    "family": "l0",
-    "criterion": "learned gates",
-    "structure": "heads, FFN channels, conv modules, hidden dims",
-    "allocation": "Lagrangian",
-    "schedule": "ramped target",
-    "revival": "gate",
-    "starts_from": "converged, with a teacher",
-    "kinds": ALL_KINDS,
-    "source": "arXiv 2305.19549",
-}
+_DENSE = Method(
+    name="dense",
+    label="Dense",
+    family="none",
+    criterion="-",
+    structure="-",
+    allocation="-",
+    schedule="-",
+    revival="-",
+    starts_from="random weights",
+    kinds=(),
+)
+_OMP = Method(
+    name="omp",
+    label="OMP",
+    family="omp",
+    criterion="magnitude",
+    structure="groups or weights",
+    allocation="global",
+    schedule="one-shot",
+    revival="hard",
+    starts_from="converged",
+    source="arXiv 2305.19549, section 3.1",
+)
+_PARP = replace(
+    _OMP,
+    name="parp",
+    label="PARP",
+    family="parp",
+    schedule="one-shot, re-judged every n updates",
+    revival="free",
+    source="arXiv 2106.05933, Algorithm 1",
+)
+_SVD = Method(
+    name="svd",
+    label="SVD",
+    family="low_rank",
+    criterion="singular values",
+    structure="rank components",
+    allocation="uniform",
+    schedule="one-shot",
+    revival="none",
+    starts_from="converged",
+    kinds=(),
+    source="arXiv 2305.19549, section 3.1",
+)
+_L0 = Method(
+    name="l0_sparsity",
+    label="L0 (sparsity)",
+    family="l0",
+    criterion="learned gates",
+    structure="heads, FFN channels, conv modules, hidden dims",
+    allocation="Lagrangian",
+    schedule="ramped target",
+    revival="gate",
+    starts_from="converged, with a teacher",
+    kinds=ALL_KINDS,
+    source="arXiv 2305.19549, section 2",
+)
+_WITHOUT_LOCAL = tuple(kind for kind in ALL_KINDS if kind != "hidden_local")
 
 _ROWS = (
-    Method("dense", "Dense", "none", **_REFERENCE, starts_from="random weights"),
-    Method("continue_ft", "Dense, trained on", "none", **_REFERENCE, starts_from="converged"),
-    Method("scratch", "Dense of this size", "none", **_REFERENCE, starts_from="random weights"),
-    Method(
-        "omp", "OMP", "omp", **_MAGNITUDE, schedule="one-shot", revival="hard", starts_from="converged",
-        source="arXiv 2305.19549, section 3.1",
-    ),
-    Method(
-        "parp", "PARP", "parp", **_MAGNITUDE, schedule="one-shot, re-judged every n updates", revival="free",
-        starts_from="converged", source="arXiv 2106.05933, Algorithm 1",
-    ),
-    Method(
-        "svd", "SVD", "low_rank", criterion="singular values", structure="rank components", allocation="uniform",
-        schedule="one-shot", revival="none", starts_from="converged", kinds=(), source="arXiv 2305.19549, section 3.1",
-    ),
-    Method("l0_sparsity", "L0 (sparsity)", **_L0),
-    Method("l0_flops", "L0 (FLOPs)", **_L0, target="flops"),
-    Method(
-        "l0_without_hidden", "L0 without layer-wise hidden masks",
-        **{**_L0, "kinds": ("heads", "ffn", "conv", "hidden_global")},
-    ),
-    Method("l0_heads", "L0, heads only", **{**_L0, "kinds": ("heads",), "structure": "heads"}),
-    Method("l0_without_kd", "L0 without distillation", **_L0, options={"distillation": 0.0}),
-)  # fmt: skip
+    _DENSE,
+    replace(_DENSE, name="continue_ft", label="Dense, trained on", starts_from="converged"),
+    replace(_DENSE, name="scratch", label="Dense of this size"),
+    _OMP,
+    _PARP,
+    _SVD,
+    _L0,
+    replace(_L0, name="l0_flops", label="L0 (FLOPs)", target="flops"),
+    replace(_L0, name="l0_without_hidden", label="L0 without layer-wise hidden masks", kinds=_WITHOUT_LOCAL),
+    replace(_L0, name="l0_heads", label="L0, heads only", kinds=("heads",), structure="heads"),
+    replace(_L0, name="l0_without_kd", label="L0 without distillation", options={"distillation": 0.0}),
+)
 
 METHODS: dict[str, Method] = {method.name: method for method in _ROWS}
 ALIASES = {"l0": "l0_sparsity", "low_rank": "svd"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
@@ -29,7 +30,7 @@ def find_targets(
     Raises:
         ValueError: nothing matches, or a matched weight is parametrised (weight norm, torch's own pruning).
     """
-    core = find_core(module)
+    core: Any = find_core(module)
     parameters = dict(core.named_parameters())
     names = core.block_matrices() if hasattr(core, "block_matrices") else list(_layer_weights(core, convolutions))
     if include:
@@ -40,7 +41,7 @@ def find_targets(
     if not names:
         raise ValueError(
             f"nothing to prune in {type(module).__name__}: no weight matches include={list(include)} "
-            f"exclude={list(exclude)}; by default Linear weights except the first and last (convolutions=True adds more)"
+            f"exclude={list(exclude)}; by default Linear weights but the first and last (convolutions=True adds more)"
         )
     for name in names:
         layer = core.get_submodule(name.rpartition(".")[0])

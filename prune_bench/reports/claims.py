@@ -1,9 +1,9 @@
 """A paper's conclusions as expressions, judged on our rows and, by the same expression, on the published numbers.
 
-A claim is a list of comparisons `a < b`, or with a margin `a < b (1 + margin)`. On our rows a comparison holds when every
-one of at least three seeds says so and the 95 % interval of the difference lies wholly on that side; it is contrary when
-both lie on the other side. A claim is reproduced when all its comparisons hold, not reproduced when one is contrary, and
-otherwise inconclusive. Published numbers have no interval: they are compared as they stand.
+A claim is a list of comparisons `a < b`, or with a margin `a < b (1 + margin)`. On our rows a comparison holds when
+every one of at least three seeds says so and the 95 % interval of the difference lies wholly on that side; it is
+contrary when both lie on the other side. A claim is reproduced when all its comparisons hold, not reproduced when one
+is contrary, and otherwise inconclusive. Published numbers have no interval: they are compared as they stand.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class Verdict:
     def counts(self) -> str:
         """How many comparisons had which outcome, and what is missing for a verdict."""
         outcomes = Counter(one.outcome for one in self.evidence)
-        parts = [f"{count} {outcome}" for outcome, count in outcomes.most_common()]
+        parts = [f"{count} {'hold' if outcome == 'holds' else outcome}" for outcome, count in outcomes.most_common()]
         few = [f"{self.seeds} of {SEEDS_NEEDED} seeds"] if 0 < self.seeds < SEEDS_NEEDED else []
         return ", ".join([*few, *parts])
 

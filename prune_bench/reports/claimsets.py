@@ -60,7 +60,7 @@ class ClaimSet:
         """The verdicts, and the evidence for each."""
         verdicts = self.judge(results)
         lines = [[v.claim.text, v.ours, v.counts, v.paper] for v in verdicts]
-        headings = (Heading("claim"), Heading("on our rows"), Heading("comparisons"), Heading("on the published numbers"))
+        headings = [Heading(title) for title in ("claim", "on our rows", "comparisons", "on the published numbers")]
         notes = [f"{v.claim.text}: {v.claim.note}" for v in verdicts if v.claim.note]
         summary = Sheet(self.title, headings, [lines], [*notes, *describe_runs(results, self.setting)])
         return summary, _evidence_sheet(verdicts)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prune_bench.pruning.methods import METHODS
-from prune_bench.reports.results import Cell, Results
+from prune_bench.reports.results import DENSE, Cell, Results
 from prune_bench.reports.sheets import MINUS, MISSING, Heading
 
 Published = Mapping[Cell, Mapping[str, float]]
@@ -40,7 +41,7 @@ class Column:
 
 
 def percent(value: float) -> str:
-    """A relative change, as in `−11.3 %`."""
+    """A relative change, as in `-11.3 %` with a minus sign."""
     return f"{100 * value:+.1f} %".replace("-", MINUS)
 
 
@@ -69,14 +70,16 @@ def error_rate(split: str) -> Fill:
 
 
 def measured(quantity: str) -> Fill:
-    """Three digits of a quantity and its change from dense."""
+    """A quantity, in as many decimals as give the dense one three digits, and its change from dense."""
 
     def fill(entry: Entry) -> str:
         estimate = entry.results.estimate(quantity, entry.cell)
         if estimate is None:
             return MISSING
         change = entry.results.change(quantity, entry.cell)
-        return f"{estimate.mean:#.3g}\t" + ("" if change is None else f"({percent(change)})")
+        scale = entry.results.estimate(quantity, DENSE) or estimate
+        decimals = max(0, 2 - math.floor(math.log10(scale.mean)))
+        return f"{estimate.mean:.{decimals}f}\t" + ("" if change is None else f"({percent(change)})")
 
     return fill
 
@@ -101,15 +104,15 @@ def achieved(entry: Entry) -> str:
     estimate = entry.results.estimate("achieved", entry.cell)
     if estimate is None:
         return MISSING
-    unit = "FLOPs" if METHODS[entry.cell.method].target == "flops" else "size"
-    return f"{100 * estimate.mean:.1f} % {unit}"
+    unit = "FLOPs" if METHODS[entry.cell.method].target == "flops" else ""
+    return f"{100 * estimate.mean:.1f} %\t{unit}"
 
 
 def reductions(entry: Entry) -> str:
     """Change of the whole encoder's and of the whole model's parameters."""
     changes = [entry.results.change(quantity, entry.cell) for quantity in ("encoder", "model")]
     known = [percent(change) for change in changes if change is not None]
-    return " / ".join(known) if known else MISSING
+    return " /\t".join(known) if known else MISSING
 
 
 def updates(entry: Entry) -> str:
@@ -122,9 +125,9 @@ def updates(entry: Entry) -> str:
 SPARSITY = Column(Heading("%"), lambda entry: sparsity(entry).removesuffix(" %"))
 METHOD = Column(Heading("method"), method)
 SEEDS = Column(Heading("seeds"), seeds)
-ACHIEVED = Column(Heading("removed", drop=2), achieved)
-REDUCTIONS = Column(Heading("encoder / model", drop=5), reductions)
-UPDATES = Column(Heading("updates, final / all", drop=6), updates)
+ACHIEVED = Column(Heading("achieved", drop=3), achieved)
+REDUCTIONS = Column(Heading("encoder / model", "parameters of", drop=5), reductions)
+UPDATES = Column(Heading("final / all", "updates", drop=6), updates)
 
 
 def accuracy(split: str) -> tuple[Column, Column]:
@@ -140,14 +143,17 @@ def speed() -> tuple[Column, ...]:
     """Real-time factor of the encoder in eager PyTorch, as published, and under ONNX Runtime."""
     return (
         Column(Heading("ours", "encoder RTF"), measured("rtf")),
-        Column(Heading("ONNX Runtime", "encoder RTF", drop=3), measured("rtf.onnx")),
-        Column(Heading("paper", "encoder RTF", drop=4), published("rtf", 3, change=True)),
+        Column(Heading("ONNX Runtime", "encoder RTF", drop=4), measured("rtf.onnx")),
+        Column(Heading("paper", "encoder RTF", drop=2), published("rtf", 3, change=True)),
     )
+
+
+SIZE = Column(Heading("ours", "block weights, M"), measured("size"))
 
 
 def size() -> tuple[Column, Column]:
     """Weights of the encoder blocks' matrices in millions, ours and published."""
     return (
-        Column(Heading("ours", "block weights, M"), measured("size")),
-        Column(Heading("paper", "block weights, M", drop=3), published("size", 1, change=True)),
+        SIZE,
+        Column(Heading("paper", "block weights, M", drop=2), published("size", 1, change=True)),
     )

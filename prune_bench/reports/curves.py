@@ -9,17 +9,23 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.results import Cell, Estimate, Results
-from prune_bench.reports.styles import METHOD_STYLES, SETTINGS, save, spread
+from prune_bench.reports.styles import METHOD_STYLES, SETTINGS, label_right, save
 
 SPLITS = ("test-clean", "test-other")
 AXES = {
     "size": "block weights, millions",
     "rtf": "encoder RTF, eager PyTorch",
     "rtf.onnx": "encoder RTF, ONNX Runtime",
+}
+# Where a logarithmic axis has ticks between powers of ten, by the ratio of its ends.
+STEPS = {
+    2.5: (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9),
+    8: (1, 1.5, 2, 3, 4, 5, 6, 8),
+    float("inf"): (1, 2, 5),
 }
 
 
@@ -70,52 +76,45 @@ def draw_all(curves: Sequence[Curve], folder: Path) -> list[Path]:
 
 
 def draw_curves(curves: Sequence[Curve], quantity: str) -> Figure:
-    """A panel for each split; the error rate's axis is logarithmic, bars are 95 % intervals."""
+    """A panel for each split: more pruning to the right, error rate on a logarithmic axis with 95 % intervals."""
     with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=(10, 4.3), layout="constrained")
+        known = [curve for curve in curves if any(quantity in point.x for point in curve.points)]
+        longest = max(len(curve.label) for curve in known)
+        figure = Figure(figsize=(8 + 0.12 * longest, 4.3), layout="constrained")
         for axes, split in zip(figure.subplots(1, len(SPLITS)), SPLITS, strict=True):
             axes.set_title(f"{split}, WER %", pad=10)
-            axes.set_xlabel(AXES[quantity])
-            _draw_panel(axes, [curve for curve in curves if any(quantity in p.x for p in curve.points)], quantity, split)
+            axes.set_xlabel(f"{AXES[quantity]} ({'smaller' if quantity == 'size' else 'faster'} \N{RIGHTWARDS ARROW})")
+            _draw_panel(axes, known, quantity, split)
     return figure
 
 
 def _draw_panel(axes: Axes, curves: Sequence[Curve], quantity: str, split: str) -> None:
-    ends = {}
+    ends = []
     for curve in curves:
         colour, marker = METHOD_STYLES[curve.method]
         found = sorted((point.x[quantity], point.y[split]) for point in curve.points if quantity in point.x)
         x, rates = zip(*found, strict=True)
         y = [rate.mean for rate in rates]
-        bars = [[abs(rate.mean - (getattr(rate, side))) for rate in rates] for side in ("low", "high")]
+        bars = [[abs(rate.mean - getattr(rate, side)) for rate in rates] for side in ("low", "high")]
         face = "white" if curve.method == "continue_ft" else colour
         axes.errorbar(x, y, bars, color=colour, elinewidth=0.8, linewidth=1.6, marker=marker, markersize=5, mfc=face)
-        ends[curve] = (x[0], y[0])
+        if METHODS[curve.method].family == "none" and len(curve.points) == 1:
+            axes.axhline(y[0], color=colour, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+        ends.append((curve.label, y[0], colour))
+    axes.invert_xaxis()
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter("{x:g}")
     _scale(axes)
-    _label(axes, [curve for curve in curves if len(curve.points) > 1], ends, side="right", offset=-8)
-    _label(axes, [curve for curve in curves if len(curve.points) == 1], ends, side="left", offset=8)
+    label_right(axes, ends)
 
 
 def _scale(axes: Axes) -> None:
-    """A logarithmic axis with plain numbers, and room for names at both sides."""
+    """A logarithmic axis with plain numbers."""
     axes.set_yscale("log")
     axes.margins(y=0.06)
     low, high = axes.get_ylim()
-    steps = (1, 1.5, 2, 3, 4, 5, 6, 8) if high / low < 12 else (1, 2, 5)
+    steps = next(steps for ratio, steps in STEPS.items() if high / low < ratio)
     ticks = [step * 10.0**power for power in range(-2, 3) for step in steps]
     axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_locator(NullLocator())
-    left, right = axes.get_xlim()
-    axes.set_xlim(left - 0.2 * (right - left), right + 0.22 * (right - left))
-
-
-def _label(axes: Axes, curves: Sequence[Curve], ends: dict, side: str, offset: int) -> None:
-    """Names in the colours of their curves, beside the leftmost point and clear of each other."""
-    to_fraction = axes.transData + axes.transAxes.inverted()
-    places = [to_fraction.transform(ends[curve]) for curve in curves]
-    for curve, (x, _), height in zip(curves, places, spread([y for _, y in places], 0.06), strict=True):
-        axes.annotate(
-            curve.label, (x, height), xycoords="axes fraction", xytext=(offset, 0), textcoords="offset points",
-            ha=side, va="center", color=METHOD_STYLES[curve.method][0], size=8.5,
-        )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -17,7 +18,7 @@ from prune_bench.reports.notes import describe_unfinished
 from prune_bench.reports.results import Cell, Results, Row, Timing
 from prune_bench.reports.retained import hidden_widths, retained
 from prune_bench.reports.sheets import MISSING, Heading, Sheet, to_csv, to_markdown, to_text
-from prune_bench.reports.styles import FAINT, INK, MODULE_STYLES, SETTINGS, save, spread
+from prune_bench.reports.styles import FAINT, MODULE_STYLES, SETTINGS, label_right, save
 
 MODULES = {"ffn": "FFN", "attention": "attention", "conv": "conv", "all": "all"}
 Layers = list[tuple[float, float, float]]  # mean, lowest and highest seed of each layer
@@ -115,30 +116,30 @@ def over_seeds(layers: Sequence[Sequence[float]]) -> Layers:
 
 def draw_modules(axes: Axes, ratios: Mapping[str, Layers]) -> None:
     """Retained ratio by layer, a line for each module."""
-    ends = {}
+    ends = []
     for module, layers in ratios.items():
         colour, marker = MODULE_STYLES[module]
         bold = {"linewidth": 2.4, "zorder": 1, "linestyle": (0, (4, 1.5))} if module == "all" else {"linewidth": 1.6}
-        ends[MODULES[module]] = (_draw_line(axes, layers, colour, marker=marker, **bold), colour)
+        ends.append((MODULES[module], _draw_line(axes, layers, colour, marker=marker, **bold), colour))
     axes.set_ylim(0, 1.04)
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     _finish(axes, ends)
 
 
 def draw_widths(axes: Axes, widths: Mapping[float, Layers], dense: Sequence[int]) -> None:
     """Hidden dimensions by layer, a line for each target, darker the more is removed."""
     shades = matplotlib.colormaps["Blues"]
-    ends = {}
+    ends = []
     if dense:
         axes.plot(range(1, len(dense) + 1), dense, color=FAINT, linewidth=1, linestyle=(0, (1, 1.5)))
-        ends["dense"] = (float(dense[-1]), FAINT)
+        ends.append(("dense", float(dense[-1]), FAINT))
     for i, (sparsity, layers) in enumerate(widths.items()):
         colour = matplotlib.colors.to_hex(shades(0.45 + 0.55 * i / max(1, len(widths) - 1)))
-        ends[f"{100 * sparsity:g} %"] = (_draw_line(axes, layers, colour, marker="o"), colour)
+        ends.append((f"{100 * sparsity:g} %", _draw_line(axes, layers, colour, marker="o"), colour))
     _finish(axes, ends)
 
 
-def _draw_line(axes: Axes, layers: Layers, colour: str, **style: object) -> float:
+def _draw_line(axes: Axes, layers: Layers, colour: str, **style: Any) -> float:
     """Draw one line with its band over seeds; returns the height of its right end."""
     numbers = range(1, len(layers) + 1)
     mean, low, high = zip(*layers, strict=True)
@@ -147,22 +148,15 @@ def _draw_line(axes: Axes, layers: Layers, colour: str, **style: object) -> floa
     return mean[-1]
 
 
-def _finish(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
-    """Layer numbers below, names at the right end of the lines."""
+def _finish(axes: Axes, ends: Sequence[tuple[str, float, str]]) -> None:
     axes.set_xlabel("layer")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    to_fraction = axes.transData + axes.transAxes.inverted()
-    heights = spread([to_fraction.transform((0, height))[1] for height, _ in ends.values()], 0.06)
-    for (name, (_, colour)), height in zip(ends.items(), heights, strict=True):
-        axes.annotate(
-            name, (1, height), xycoords="axes fraction", xytext=(4, 0), textcoords="offset points",
-            va="center", color=colour, size=8.5, weight="bold" if colour == INK else "normal",
-        )  # fmt: skip
+    label_right(axes, ends)
 
 
-def draw_sheet(sheet: Sheet) -> Figure:
-    """A table as a picture."""
-    lines = to_text(sheet).splitlines()
+def draw_sheet(sheet: Sheet, width: int = 160) -> Figure:
+    """A table as a picture of at most `width` characters, where its optional columns allow that."""
+    lines = to_text(sheet, width).splitlines()
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(0.064 * max(map(len, lines)), 0.158 * len(lines)))
         figure.text(0, 1, "\n".join(lines), family="DejaVu Sans Mono", size=7.6, va="top", linespacing=1.25)

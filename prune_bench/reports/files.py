@@ -37,7 +37,7 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
         return [_parse(line, f"{path}:{n}") for path in listings for n, line in enumerate(_lines(path), start=1)]
     rows = [_parse(path.read_text(encoding="utf-8"), str(path)) for path in sorted(folder.glob("*/row.json"))]
     if not rows:
-        raise ValueError(f"{folder}: no rows.jsonl and no */row.json here: run experiments/sweep.py, or give rows=FOLDER")
+        raise ValueError(f"{folder}: neither rows.jsonl nor */row.json: run experiments/sweep.py, or give rows=FOLDER")
     return rows
 
 

@@ -25,8 +25,7 @@ def describe_runs(results: Results, setting: str) -> list[str]:
         "Block weights: what the weight matrices of the encoder blocks store, the base of every percentage in the "
         "first column. The published sizes are millions of such weights, printed as MB.",
         *_without_gain(results),
-        f"Trained on {_join({f'{r["hardware.cpu"]}, {r["hardware.cores"]} cores' for r in done})}; "
-        f"threads {_join({r['threads'] for r in done})}; torch {_join({r['versions']['torch'] for r in done})}.",
+        _hardware(results),
     ]
 
 
@@ -34,7 +33,7 @@ def describe_timing(results: Results) -> list[str]:
     """How speed was measured, and the most that pruning the blocks alone can gain."""
     if not results.timing:
         return ["Not timed yet."]
-    protocol = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in results.timing["_protocol"].items())
+    protocol = results.timing["_protocol"]
     dense = [results.timing[row["run"]] for row in results.runs.get(DENSE, {}).values() if row["run"] in results.timing]
     caps = []
     for engine, name in (("eager", "eager"), ("onnx", "ONNX Runtime")):
@@ -43,13 +42,17 @@ def describe_timing(results: Results) -> list[str]:
             shares = [p["front_end"]["median"] / (p["front_end"]["median"] + p["blocks"]["median"]) for p in parts]
             caps.append(f"{100 * fmean(shares):.0f} % ({name})")
     share = f" The front end, never pruned, takes {' and '.join(caps)} of the dense encoder's time." if caps else ""
-    return [f"RTF: front end and blocks, eager PyTorch and ONNX Runtime, medians of interleaved rounds; {protocol}.{share}"]
+    return [
+        f"RTF: front end and blocks in eager PyTorch and under ONNX Runtime, {protocol['seconds']:g} s of "
+        f"{protocol['input']}, batch 1, threads {protocol['threads']}, median of {protocol['rounds']} rounds that "
+        f"interleave all models.{share}"
+    ]
 
 
 def describe_unfinished(results: Results, cells: Sequence[Cell]) -> list[str]:
     """Why a line has no numbers, or fewer seeds than the others."""
     return [
-        f"{METHODS[cell.method].label} at {100 * cell.sparsity:g} %, seed {row['seed']}: {row['status']}: {row['reason']}"
+        f"{METHODS[cell.method].label} at {100 * cell.sparsity:g} %, seed {row['seed']}, {row['status']}: {row['reason']}"
         for cell in cells
         for row in results.unfinished.get(cell, [])
     ]
@@ -59,6 +62,13 @@ def _dense_on_dev(results: Results) -> list[str]:
     rates = {split: results.estimate(f"wer.{split}", DENSE) for split in ("dev-clean", "dev-other")}
     known = [f"{rate.mean:.2f} % on {split}" for split, rate in rates.items() if rate]
     return [f"Dense model: {' and '.join(known)}."] if known else []
+
+
+def _hardware(results: Results) -> str:
+    machines = {f"{row['hardware.cpu']}, {row['hardware.cores']} cores" for row in results.done}
+    threads = {row["threads"] for row in results.done}
+    versions = {row["versions"]["torch"] for row in results.done}
+    return f"Trained on {_join(machines)}; threads a run: {_join(threads)}; torch {_join(versions)}."
 
 
 def _without_gain(results: Results) -> list[str]:

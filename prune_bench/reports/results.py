@@ -87,7 +87,7 @@ class Results:
             other = self.runs[cell].setdefault(row["seed"], row)
             if other is not row:
                 raise ValueError(
-                    f"{other['run']} and {row['run']} are both {cell.method} at {cell.sparsity:g} with seed {row['seed']}: "
+                    f"{other['run']} and {row['run']} are both {cell.method} at {cell.sparsity:g}, seed {row['seed']}: "
                     "report the rows of one sweep"
                 )
 

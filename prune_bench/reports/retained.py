@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from prune_bench.models.arch import ConformerArch, LayerArch, layer_matrices
+from prune_bench.models.arch import ConformerArch, layer_matrices
 
 MODULES = ("ffn", "attention", "conv")
 BOTTOM, TOP = 10 / 18, 3 / 18  # the published split: layers 1-10 and 16-18 of 18
@@ -21,7 +21,8 @@ def retained(row: Mapping[str, Any]) -> dict[str, list[float]]:
 
 def hidden_widths(row: Mapping[str, Any], layers: str = "layers") -> list[int]:
     """Hidden dimensions each layer works on; `layers="dense_layers"` gives them before pruning."""
-    return [counts["hidden"] for _, counts in _in_order(row[layers])]
+    in_order = sorted(row[layers].items(), key=lambda item: int(item[0].rpartition(".")[2]))
+    return [units["hidden"] for _, units in in_order]
 
 
 def lost(row: Mapping[str, Any]) -> dict[str, float]:
@@ -43,21 +44,16 @@ def lost(row: Mapping[str, Any]) -> dict[str, float]:
 def _weights(row: Mapping[str, Any], layers: str, stream: int) -> list[dict[str, int]]:
     """Block weights of each module in each layer."""
     model = row["config"]["model"]
-    width, head_width = model["width"], model["width"] // model["heads"]
+    sizes = [model[key] for key in ("width", "heads", "ffn", "kernel", "layers")]
+    arch = ConformerArch.dense(row["config"]["features"]["mels"], model["subsampling"], *sizes)
+    counts = {"hidden": stream}
+    for name, units in row[layers].items():
+        counts |= {f"{name}.{group}": int(count > 0) if group == "conv" else count for group, count in units.items()}
     weights = []
-    for _, counts in _in_order(row[layers]):
-        layer = LayerArch(
-            counts["ffn1"], counts["heads"], width if counts["conv"] else 0, counts["ffn2"], range(counts["hidden"])
-        )
-        arch = ConformerArch(0, 1, stream, head_width, model["kernel"], width, (layer,))
+    for i in range(len(arch.layers)):
         sums = dict.fromkeys(MODULES, 0)
-        for name, rows, columns in layer_matrices(arch, layer):
+        for name, rows, columns in layer_matrices(arch, i):
             module = name.split(".")[0]
-            sums["ffn" if module.startswith("ffn") else module] += rows * columns
+            sums["ffn" if module.startswith("ffn") else module] += rows.value(counts) * columns.value(counts)
         weights.append(sums)
     return weights
-
-
-def _in_order(layers: Mapping[str, Mapping[str, int]]) -> list[tuple[str, Mapping[str, int]]]:
-    """Layers by number, so that `layers.10` follows `layers.9`."""
-    return sorted(layers.items(), key=lambda item: int(item[0].rpartition(".")[2]))

@@ -47,7 +47,8 @@ class Sheet:
         def cut(line: Sequence) -> list:
             return [*line[:column], *line[column + 1 :]]
 
-        return Sheet(self.title, cut(self.headings), [[cut(line) for line in block] for block in self.blocks], self.notes)
+        blocks = [[cut(line) for line in block] for block in self.blocks]
+        return Sheet(self.title, cut(self.headings), blocks, self.notes)
 
 
 def to_text(sheet: Sheet, width: int | None = None) -> str:
@@ -79,42 +80,41 @@ def _table(sheet: Sheet) -> list[str]:
         return GAP.join(pad(width) for pad, width in zip(pads, widths, strict=True))
 
     rows = [join(cells) for cells in zip(*aligned, strict=True)]
-    rule = "─" * len(join([heading.title for heading in sheet.headings]))
-    table = [rule, _groups(sheet.headings, widths), join([heading.title for heading in sheet.headings]), rule]
+    titles = join([heading.title for heading in sheet.headings])
+    body: list[str] = []
     for block in sheet.blocks:
-        table += [*rows[: len(block)], rule]
+        body += ["─" * len(titles), *rows[: len(block)]]
         del rows[: len(block)]
-    return table
+    groups = [_groups(sheet.headings, widths)] if any(heading.group for heading in sheet.headings) else []
+    return ["━" * len(titles), *groups, titles, *body, "━" * len(titles)]
 
 
 def _groups(headings: Sequence[Heading], widths: Sequence[int]) -> str:
-    """The line above the titles: each group's name centred on a rule over its columns."""
+    """The line above the titles: each group's name on a rule over its columns."""
     spans = []
     for group, members in groupby(zip(headings, widths, strict=True), key=lambda pair: pair[0].group):
         extent = [width for _, width in members]
-        spans.append((f" {group} " if group and len(extent) > 1 else group, sum(extent) + len(GAP) * (len(extent) - 1)))
-    return GAP.join(name.strip().center(span, "╶" if name.startswith(" ") else " ") for name, span in spans)
+        span = sum(extent) + len(GAP) * (len(extent) - 1)
+        spans.append(f" {group} ".center(span, "─") if group and span > len(group) + 3 else group.rjust(span))
+    return GAP.join(spans)
 
 
 def _align(cells: Sequence[str], left: bool) -> list[str]:
-    """Cells padded so that their tab-separated parts stand below each other."""
+    """Cells padded to one length, those of several tab-separated parts so that the parts stand below each other."""
     parts = [cell.split("\t") for cell in cells]
-    count = max((len(part) for part in parts), default=1)
-    whole = [part for part in parts if len(part) == count]
-    widths = [max((len(part[i]) for part in whole), default=0) for i in range(count)]
-    padded = [
-        " ".join(text.rjust(width) for text, width in zip(part, widths, strict=True)) if len(part) == count else part[0]
-        for part in parts
-    ]
-    longest = max(map(len, padded), default=0)
-    return [text.ljust(longest) if left else text.rjust(longest) for text in map(str.rstrip, padded)]
+    count = max(map(len, parts), default=1)
+    widths = [max((len(part[i]) for part in parts if len(part) == count > 1), default=0) for i in range(count)]
+    joined = [" ".join(text.rjust(width) for text, width in zip(part, widths, strict=False)) for part in parts]
+    whole = [text if len(part) == count else part[0] for text, part in zip(joined, parts, strict=True)]
+    longest = max(map(len, whole), default=0)
+    return [text.ljust(longest) if left else text.rjust(longest) for text in whole]
 
 
 def to_markdown(sheet: Sheet) -> str:
     """A GitHub table under its title, with the notes as a list."""
 
     def row(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("\t", " ").replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(cell.replace("\t", " ").strip().replace("|", "\\|") for cell in cells) + " |"
 
     titles = [f"{heading.group} {heading.title}".strip() for heading in sheet.headings]
     rule = "|" + "|".join(":--" if i < 2 else "--:" for i in range(len(titles))) + "|"
@@ -157,8 +157,9 @@ def to_latex(sheet: Sheet, label: str) -> str:
 
 def _escape(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
+    text = re.sub(r"[\t ]+", " ", text).strip()
     text = re.sub(r"[\\~^<>&%$#_{}]", lambda match: special.get(match[0], "\\" + match[0]), text)
-    return text.replace("\t", " ").replace(" \\%", "\\,\\%").replace(MINUS, "$-$").replace(MISSING, "--")
+    return text.replace(" \\%", "\\,\\%").replace(MINUS, "$-$").replace(MISSING, "--")
 
 
 def to_csv(sheet: Sheet) -> str:

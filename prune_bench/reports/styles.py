@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -29,7 +31,7 @@ METHOD_STYLES = {
     "l0_without_kd": (ORANGE, "s"),
 }
 MODULE_STYLES = {"ffn": (VERMILION, "o"), "attention": (BLUE, "s"), "conv": (GREEN, "^"), "all": (INK, "")}
-SETTINGS: dict[str, Any] = {
+SETTINGS: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.spines.top": False,
@@ -51,17 +53,31 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def save(figure: Figure, path: Path) -> list[Path]:
-    """Write a figure as PNG and SVG beside each other; the same figure gives the same bytes."""
+OPTIONS: dict[str, dict[str, Any]] = {".png": {"dpi": 180}, ".svg": {"metadata": {"Date": None}}}
+
+
+def save(figure: Figure, path: Path, suffixes: Sequence[str] = (".png", ".svg")) -> list[Path]:
+    """Write a figure in several formats beside each other; the same figure gives the same bytes."""
     FigureCanvasAgg(figure)
-    options: dict[str, dict[str, Any]] = {".png": {"dpi": 180}, ".svg": {"metadata": {"Date": None}}}
     return [
         write_atomically(
             path.with_suffix(suffix),
-            lambda temporary, extra=extra: figure.savefig(temporary, bbox_inches="tight", facecolor="white", **extra),
+            partial(figure.savefig, bbox_inches="tight", facecolor="white", **OPTIONS[suffix]),
         )
-        for suffix, extra in options.items()
+        for suffix in suffixes
     ]
+
+
+def label_right(axes: Axes, ends: Sequence[tuple[str, float, str]]) -> None:
+    """Write names beside the right edge at the height of their lines, clear of each other: (name, height, colour)."""
+    axes.get_ylim()  # settles the limits, which are found lazily
+    to_fraction = axes.transData + axes.transAxes.inverted()
+    heights = spread([to_fraction.transform((axes.get_xlim()[0], height))[1] for _, height, _ in ends], 0.05)
+    for (name, _, colour), height in zip(ends, heights, strict=True):
+        axes.annotate(
+            name, (1, height), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points", va="center",
+            color=colour, size=8.5,
+        )  # fmt: skip
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:

@@ -19,6 +19,8 @@ from prune_bench.reports.results import SPLITS, Cell, Results, Row, Timing
 from prune_bench.reports.sheets import Sheet, to_latex, to_markdown, to_text
 from prune_bench.reports.styles import save
 
+COMPARED = ("rtf", "rtf.onnx", "size", "encoder", "model", "flops")  # printed with their change from dense
+
 
 @dataclass(frozen=True)
 class Table:
@@ -80,7 +82,7 @@ class Table:
         return to_text(self.sheet(Results(rows, timing)), width)
 
     def write(self, rows: Sequence[Row], timing: Timing | None, folder: Path) -> list[Path]:
-        """Write table.md, .tex, .csv, .png and .svg, the curves and index.html; returns their paths.
+        """Write table.md, .tex, .csv and .png, the curves and index.html; returns their paths.
 
         Raises ValueError for rows that one table must not mix.
         """
@@ -91,7 +93,7 @@ class Table:
             write_text(folder / "table.md", to_markdown(sheet)),
             write_text(folder / "table.tex", to_latex(sheet, self.name)),
             write_text(folder / "table.csv", self.csv(results)),
-            *save(draw_sheet(sheet), folder / "table"),
+            *save(draw_sheet(sheet), folder / "table", (".png",)),
             *curves.draw_all(lines, folder),
             *dashboards.write_dashboard(sheet, lines, folder),
         ]
@@ -99,7 +101,7 @@ class Table:
     def csv(self, results: Results) -> str:
         """Plain numbers, one line an entry: our means, intervals and changes, then the published figures."""
         entries = self.entries(results)
-        lines = [{**_record(entry), **{f"published.{key}": v for key, v in entry.published.items()}} for entry in entries]
+        lines = [_record(entry) for entry in entries]
         buffer = io.StringIO()
         keys = dict.fromkeys(key for line in lines for key in line)
         writer = csv.DictWriter(buffer, list(keys), lineterminator="\n")
@@ -137,9 +139,8 @@ def _record(entry: Entry) -> dict[str, Any]:
         record[f"wer.{split}"] = estimate and estimate.mean
         record[f"wer.{split}.low"] = estimate and estimate.low
         record[f"wer.{split}.high"] = estimate and estimate.high
-    for quantity in ("rtf", "rtf.onnx", "size", "encoder", "model", "flops", "achieved", "updates.final", "updates.total"):
+    for quantity in (*COMPARED, "achieved", "updates.final", "updates.total"):
         estimate = results.estimate(quantity, cell)
         record[quantity] = estimate and estimate.mean
-    for quantity in ("rtf", "rtf.onnx", "size", "encoder", "model", "flops"):
-        record[f"{quantity}.change"] = results.change(quantity, cell)
-    return record
+    changes = {f"{quantity}.change": results.change(quantity, cell) for quantity in COMPARED}
+    return {**record, **changes, **{f"published.{key}": value for key, value in entry.published.items()}}

@@ -80,6 +80,7 @@ def fit(config: Config, corpus: Corpus, report: Reporter) -> bool:
     folder = run_folder(config)
     if (folder / "model").exists():
         return True
+    folder.mkdir(parents=True, exist_ok=True)
     lightning.seed_everything(config.seed, verbose=False)
     task = make_task(config, corpus)
     clock, callbacks = Clock(report), callbacks_for(config)
@@ -150,7 +151,7 @@ def make_trainer(config: Config, folder: Path, callbacks: list[Callback]) -> Tra
         use_distributed_sampler=False,
         limit_val_batches=0,
         num_sanity_val_steps=0,
-        log_every_n_steps=min(10, run.steps),
+        log_every_n_steps=max(1, min(10, run.steps // 10)),
         logger=make_loggers(config, folder),
         callbacks=[*callbacks, saved],
         plugins=[AtomicCheckpoints(), environment],

@@ -37,13 +37,11 @@ def read_grid(arguments: Sequence[str], tables: Mapping[str, Lines]) -> Grid:
     base = preset(_single(overrides, "preset", "tiny"))
     table = _single(overrides, "table", "")
     flags = [_flag(overrides, name, needs=table) for name in ("extended", "references")]
-    overrides["method"] = [_known_method(name) for name in overrides.pop("method", ["dense"])]
-    if table:
-        lines = _lines_of(table, tables)(*flags)
-        if overrides.pop("method") != ["dense"] or "sparsity" in overrides:
-            raise ValueError(f"table={table} names its methods and sparsities itself: leave out method= and sparsity=")
-    else:
-        lines = [{}]
+    if "method" in overrides:
+        overrides["method"] = [_known_method(name) for name in overrides["method"]]
+    lines = _lines_of(table, tables)(*flags) if table else [{}]
+    for key in sorted({key for line in lines for key in line} & set(overrides)):
+        raise ValueError(f"table={table} says itself which values of {key} it needs: leave out {key}=")
     configs = [override(config, dict(line)) for config in expand_grid(base, overrides) for line in lines]
     return Grid(_in_order(configs), table or None)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+from wandb import Settings
 
 from prune_bench.config import Config, to_dict
 from prune_bench.sweep.rows import read_rows, write_rows
@@ -65,6 +66,7 @@ def make_loggers(config: Config, folder: Path) -> list[Logger]:
             save_dir=folder,
             offline=config.wandb.mode == "offline",
             config=to_dict(config),
+            settings=Settings(silent=True),
         )
         loggers.append(wandb)
     return loggers

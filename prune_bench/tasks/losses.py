@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torchaudio
 from torch import Tensor
@@ -17,13 +19,9 @@ def transducer_loss(logits: Tensor, targets: Tensor, lengths: Tensor, target_len
     the lattice uses two log-probabilities alone, those of the blank and of the next target, so the lattice is handed
     over with two classes instead of the vocabulary.
     """
-    scores = logits.float()
-    blank, emit = scores[..., 0], scores[:, :, :-1].gather(-1, next_units(scores, targets))[..., 0]
-    norm = scores.logsumexp(-1)
-    emit = F.pad(emit - norm[:, :, :-1], (0, 1), value=IMPOSSIBLE)
-    lattice = torch.stack((blank - norm, emit), -1)
+    units = targets[:, None, :, None].expand(-1, logits.shape[1], -1, -1)
     return torchaudio.functional.rnnt_loss(
-        lattice,
+        _NodeScores.apply(logits.float(), units),
         torch.ones_like(targets, dtype=torch.int32),
         lengths.int(),
         target_lengths.int(),
@@ -33,9 +31,27 @@ def transducer_loss(logits: Tensor, targets: Tensor, lengths: Tensor, target_len
     )
 
 
-def next_units(scores: Tensor, targets: Tensor) -> Tensor:
-    """The target that follows each node of the lattice, (batch, frames, units, 1)."""
-    return targets[:, None, :, None].expand(-1, scores.shape[1], -1, -1)
+class _NodeScores(torch.autograd.Function):
+    """Log-probabilities of the blank and of the unit that follows each node: (batch, frames, units + 1, 2).
+
+    By hand, because the gradient of two entries of a softmax needs one pass over the vocabulary instead of four.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, units: Tensor) -> Tensor:
+        norm = logits.logsumexp(-1, keepdim=True)
+        ctx.save_for_backward(logits, norm, units)
+        emit = F.pad(logits[:, :, :-1].gather(-1, units) - norm[:, :, :-1], (0, 0, 0, 1), value=IMPOSSIBLE)
+        return torch.cat((logits[..., :1] - norm, emit), -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = gradients
+        logits, norm, units = ctx.saved_tensors
+        by_logits = (logits - norm).exp_().mul_(-gradient.sum(-1, keepdim=True))
+        by_logits[..., 0] += gradient[..., 0]
+        by_logits[:, :, :-1].scatter_add_(-1, units, gradient[:, :, :-1, 1:])
+        return by_logits, None
 
 
 def ctc_loss(logits: Tensor, targets: Tensor, lengths: Tensor, target_lengths: Tensor) -> Tensor:

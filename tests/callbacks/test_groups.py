@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import lightning
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from speech import batches, make_task
+from strangers import trainer
 
 from prune_bench.callbacks import L0, OMP, PARP, LowRank
 from prune_bench.compaction import largest_difference
 from prune_bench.models.arch import block_weights
 from prune_bench.pruning import Infeasible
 from prune_bench.pruning.gates import kept_counts, total_cost
-
-sys.path.insert(0, str(Path(__file__).parent))
-from speech import batches, make_task  # noqa: E402
-from strangers import trainer  # noqa: E402
 
 FAST = {"mask_learning_rate": 0.3, "multiplier_learning_rate": 0.3, "ramp": 0.2, "reference_frames": 20}
 METHODS = {

@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from strangers import Classifier, SpeechClassifier, loader, trainer
 
 from prune_bench.callbacks import LowRank
 from prune_bench.models.low_rank import LowRankLinear
 from prune_bench.pruning.targets import find_targets
-
-sys.path.insert(0, str(Path(__file__).parent))
-from strangers import Classifier, SpeechClassifier, loader, trainer  # noqa: E402
 
 
 @pytest.mark.parametrize("sparsity", [0.3, 0.5])

@@ -1,20 +1,15 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import lightning
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from strangers import Classifier, SpeechClassifier, loader, trainer
 from torch import nn
 
 from prune_bench.callbacks import OMP, PARP
 from prune_bench.pruning.masks import iou
 from prune_bench.pruning.targets import find_targets
-
-sys.path.insert(0, str(Path(__file__).parent))
-from strangers import Classifier, SpeechClassifier, loader, trainer  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

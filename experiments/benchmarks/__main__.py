@@ -1,0 +1,44 @@
+"""Speed and memory, side by side with peers: `python -m experiments.benchmarks [step overhead masks compaction]`.
+
+Prints a table and the goals met or missed for each, and writes `output/benchmarks/NAME.json`. Run nothing beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+
+NAMES = ("step", "overhead", "masks", "compaction")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", default=NAMES, choices=NAMES, help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--rounds", type=int, help="timed rounds over all variants (each benchmark has its own number)")
+    parser.add_argument("--device", default="cpu", help="where training steps run: cpu or cuda")
+    parser.add_argument("--output", default="output/benchmarks", help="folder of the JSON files")
+    return parser.parse_args()
+
+
+def main() -> None:
+    from pathlib import Path
+
+    import torch
+
+    from experiments.benchmarks.results import show, write
+
+    options = parse()
+    torch.set_num_threads(1)
+    for name in options.names:
+        benchmark = importlib.import_module(f"experiments.benchmarks.{name}")
+        result = benchmark.run(rounds=options.rounds or benchmark.ROUNDS, device=options.device)
+        show(result)
+        write(result, Path(options.output) / f"{name}.json", options.device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Several fits at once in one process, one training step each in turn, so that a change in load meets all alike."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch.utils.data import DataLoader
+
+from prune_bench.config import Config
+from prune_bench.data.batches import Batch
+from prune_bench.models.arch import TransducerArch
+
+UNITS_A_SECOND = 6
+
+
+class Variant(Callback):
+    """One fit that waits for its turn before every step and notes how long each took.
+
+    A step lasts from the start of one batch to the start of the next: callbacks, optimizer, logging and the end of an
+    epoch are all in it. It must come first among the callbacks. `fit` runs in a thread of its own.
+    """
+
+    def __init__(self, task: LightningModule, callbacks: Sequence[Callback] = (), precision: Any = "32-true"):
+        self.task, self.callbacks, self.precision = task, list(callbacks), precision
+        self.seconds: list[float] = []
+        self.go, self.done = threading.Semaphore(0), threading.Semaphore(0)
+        self.error: BaseException | None = None
+        self._start = 0.0
+
+    def fit(self, batches: Sequence[Batch], steps: int, device: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        try:
+            trainer = Trainer(
+                max_steps=steps,
+                max_epochs=-1,
+                accelerator=device,
+                devices=1,
+                precision=self.precision,
+                callbacks=[self, *self.callbacks],
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+            trainer.fit(self.task, DataLoader(list(batches), batch_size=None))
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.done.release()
+
+    def turn(self) -> None:
+        """Let the fit take one step and wait for its end."""
+        self.go.release()
+        self.done.acquire()
+        if self.error is not None:
+            raise self.error
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._finish_step(pl_module)
+        self.done.release()
+        self.go.acquire()
+        self._start = perf_counter()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._finish_step(pl_module)
+
+    def _finish_step(self, pl_module: LightningModule) -> None:
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize()
+        if self._start:
+            self.seconds.append(perf_counter() - self._start)
+
+
+def take_turns(variants: Sequence[Variant], batches: Sequence[Batch], steps: int, warmup: int, device: str) -> None:
+    """Fit all variants for `warmup` + `steps` steps; each then holds `steps` seconds."""
+    threads = torch.get_num_threads()
+    arguments = (batches, warmup + steps, device, threads)
+    workers = [threading.Thread(target=variant.fit, args=arguments, daemon=True) for variant in variants]
+    with quiet():
+        for worker, variant in zip(workers, variants, strict=True):
+            worker.start()
+            variant.done.acquire()
+            if variant.error is not None:
+                raise variant.error
+        for number in range(warmup + steps):
+            shift = number % len(variants)
+            for variant in (*variants[shift:], *variants[:shift]):
+                variant.turn()
+        for worker in workers:
+            worker.join()
+    for variant in variants:
+        del variant.seconds[:warmup]
+
+
+@contextmanager
+def quiet() -> Any:
+    """Lightning without its advice on hardware and workers."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    logger.setLevel(level)
+
+
+def random_batches(config: Config, count: int, seconds: float = 2.0) -> list[Batch]:
+    """Noise in the shape of a preset's training batches: `final.frames` frames in utterances of about `seconds`."""
+    generator = torch.Generator().manual_seed(0)
+    longest = round(1000 * seconds / config.features.hop_ms)
+    utterances, units = config.final.frames // longest, round(UNITS_A_SECOND * seconds)
+    batches = []
+    for _ in range(count):
+        lengths = torch.randint(longest * 9 // 10, longest + 1, (utterances,), generator=generator)
+        lengths[0] = longest
+        features = torch.randn(utterances, longest, config.features.mels, generator=generator)
+        targets = torch.randint(1, config.tokenizer.size, (utterances, units), generator=generator)
+        batches.append(Batch(features, lengths, targets, torch.full((utterances,), units), torch.arange(utterances)))
+    return batches
+
+
+def arch_of(config: Config) -> TransducerArch:
+    """The dense architecture of a preset."""
+    return TransducerArch.from_config(config.model, config.features.mels, config.tokenizer.size + 1)

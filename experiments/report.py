@@ -1,0 +1,74 @@
+"""Print and write a table, figure or the claims again from finished rows. Trains nothing.
+
+    python experiments/report.py table1
+    python experiments/report.py table1 preset=smoke corpus=fsdd
+    python experiments/report.py figure2 rows=results/table1-tiny-espeak to=output/figures
+
+Names: {names}. `runs` prints whatever rows there are.
+
+    rows=FOLDER    where rows.jsonl and timing.json lie (default: output/tables/NAME-PRESET-CORPUS)
+    to=FOLDER      where to write (default: output/tables/, under the name of the rows' folder)
+    preset=tiny    corpus=espeak    output=output
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from papers import REPORTS, TABLES
+
+from prune_bench.config import suggest
+from prune_bench.reports.files import read_rows, read_timing
+from prune_bench.reports.tables import table_of
+
+DEFAULTS = {"rows": "", "to": "", "preset": "tiny", "corpus": "espeak", "output": "output"}
+RUNS = "runs"
+
+
+def parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """The report's name and its options. ValueError for anything unknown, with the nearest known word."""
+    names = [*REPORTS, RUNS]
+    given = [argument for argument in arguments if "=" not in argument]
+    if len(given) != 1:
+        raise ValueError(f"name one of {', '.join(names)}, as in: python experiments/report.py table1")
+    if given[0] not in names:
+        raise ValueError(suggest(given[0], names, "table or figure"))
+    options = dict(DEFAULTS)
+    for argument in arguments:
+        key, separator, value = argument.partition("=")
+        if separator and key not in options:
+            raise ValueError(suggest(key, list(options), "key"))
+        if separator:
+            options[key] = value
+    return given[0], options
+
+
+def report(name: str, options: dict[str, str]) -> list[Path]:
+    """Print one report, write its files and return their paths. ValueError for rows that cannot be reported."""
+    tables = Path(options["output"]) / "tables"
+    source = Path(options["rows"] or tables / f"{name}-{options['preset']}-{options['corpus']}")
+    target = Path(options["to"] or tables / source.resolve().name)
+    rows, timing = read_rows(source), read_timing(source)
+    made = table_of(rows, TABLES["table1"]) if name == RUNS else REPORTS[name]
+    print(made.text(rows, timing, shutil.get_terminal_size((200, 24)).columns))
+    return made.write(rows, timing, target)
+
+
+def main(arguments: Sequence[str]) -> int:
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print((__doc__ or "").format(names=", ".join(REPORTS)))
+        return 0
+    try:
+        paths = report(*parse(arguments))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"\nWritten to {paths[0].parent}: {', '.join(path.name for path in paths)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,85 @@
+"""Train, prune, measure: `python experiments/sweep.py table=table1 preset=tiny`, or `--help`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from experiments.papers import REPORTS, TABLES
+from prune_bench.config import ALIASES, CHOICES, Config, flat_keys
+from prune_bench.presets import PRESETS
+from prune_bench.pruning.methods import METHODS
+from prune_bench.reports.files import read_timing
+from prune_bench.reports.tables import table_of
+from prune_bench.sweep.folders import table_folder
+from prune_bench.sweep.grid import Grid, read_grid
+from prune_bench.sweep.sweep import CorpusError, Sweep
+
+USAGE = """\
+usage: python experiments/sweep.py [key=value ...]
+
+  table=table1 preset=tiny                          a published table or figure
+  table=table1 extended=true references=true        more sparsities; dense models of each size from scratch
+  method=l0 sparsity=0.5                            one run
+  method=omp,parp,svd sparsity=0.2:0.8:0.2 seed=0,1 a grid: lists and first:last:step ranges multiply
+
+What is finished is not done again; an interrupted command goes on when started again.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code: 0, 1 if something failed, 2 for a wrong command, 130 if interrupted."""
+    if {"-h", "--help", "help"} & set(arguments):
+        print(USAGE + describe_keys())
+        return 0
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    console = Console()
+    try:
+        return run(read_grid(arguments, {name: report.configurations for name, report in REPORTS.items()}), console)
+    except ValueError as error:
+        print(f"sweep.py: {error}", file=sys.stderr)
+        return 2
+    except CorpusError:
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on from here")
+        return 130
+
+
+def run(grid: Grid, console: Console) -> int:
+    """Run what is missing, then write and print the table."""
+    folder = table_folder(grid.configs[0], grid.name)
+    sweep = Sweep(grid.configs, folder, console, timed=grid.table is None or REPORTS[grid.table].timed)
+    rows = sweep.run()
+    report = REPORTS[grid.table] if grid.table else table_of(rows, like=TABLES["table1"])
+    timing = read_timing(folder)
+    report.write(rows, timing, folder)
+    print(report.text(rows, timing, console.width if console.is_terminal else None))
+    print(f"\nwritten to {folder}")
+    return int(sweep.failed)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def describe_keys() -> str:
+    """Every key with its default and its values."""
+    choices = {**CHOICES, "method": tuple(METHODS), "preset": tuple(PRESETS), "table": tuple(REPORTS)}
+    short = {key: alias for alias, key in ALIASES.items()}
+    lines = ["", "keys, with their defaults before the preset (a short name in brackets):", ""]
+    for key, default in {"table": "", **flat_keys(Config())}.items():
+        name = f"{key} [{short[key]}]" if key in short else key
+        lines.append(f"  {name:<40} {default!s:<16} {', '.join(choices.get(key, ()))}".rstrip())
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,57 @@
+"""Two processes keep the same masks, or the fit stops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning
+import pytest
+import torch
+from speech import batches, make_task
+from strangers import Classifier, loader, trainer
+
+from prune_bench.callbacks import L0, OMP, PARP
+from prune_bench.pruning.criteria import CRITERIA
+
+PROCESSES = {"strategy": "ddp_spawn", "devices": 2, "use_distributed_sampler": True}
+
+
+class Record(lightning.Callback):
+    """Writes each rank's mask checksum and weights."""
+
+    def __init__(self, folder: Path, pruning):
+        self.folder, self.pruning = folder, pruning
+
+    def on_fit_end(self, trainer, pl_module):
+        state = {name: value.clone() for name, value in pl_module.state_dict().items()}
+        torch.save((self.pruning.masks.checksum(), state), self.folder / f"{trainer.global_rank}.pt")
+
+
+@pytest.mark.parametrize("make", [lambda: PARP(0.5, interval=2), lambda: OMP(0.5, criterion="random")])
+def test_ranks_agree_on_masks_and_weights(tmp_path, make):
+    pruning = make()
+    trainer(tmp_path, pruning, Record(tmp_path, pruning), steps=4, **PROCESSES).fit(Classifier(), loader())
+    (first, weights), (second, others) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert first == second
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_gates_agree_across_ranks(tmp_path):
+    pruning = L0(0.5, settle=0.5, mask_learning_rate=0.3, multiplier_learning_rate=0.3, reference_frames=20)
+    options = {**PROCESSES, "use_distributed_sampler": False}
+    trainer(tmp_path, pruning, Record(tmp_path, pruning), steps=6, **options).fit(make_task(6), batches())
+    (first, weights), (second, others) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert first == second
+    keys = [name for name in weights if "batch_norm.running" not in name]
+    assert all(torch.equal(weights[name], others[name]) for name in keys)
+
+
+def _rank_dependent(weight, gradient, generator):
+    rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+    return weight.detach().abs() * (1 if rank == 0 else -1)
+
+
+def test_diverging_masks_stop_the_fit(tmp_path, monkeypatch):
+    monkeypatch.setitem(CRITERIA, "rank", _rank_dependent)
+    with pytest.raises(Exception, match="differ across ranks"):
+        trainer(tmp_path, PARP(0.5, interval=2, criterion="rank"), steps=4, **PROCESSES).fit(Classifier(), loader())

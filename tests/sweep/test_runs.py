@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from prune_bench.config import override
+from prune_bench.presets import preset
+from prune_bench.sweep.runs import dense_of, label, recipe, run_id, total_updates
+
+BASE = replace(preset("tiny"), method="omp", sparsity=0.5)
+
+
+def change(config, key, value):
+    return override(config, {key: value})
+
+
+def test_the_name_tells_method_sparsity_and_seed():
+    assert run_id(replace(BASE, seed=2)).startswith("omp-0.5-s2-")
+    assert run_id(dense_of(BASE)).startswith("dense-s0-")
+    assert label(BASE) == "OMP 50 %, seed 0"
+
+
+@pytest.mark.parametrize(("key", "value"), [("seed", 1), ("sparsity", 0.4), ("final.steps", 5), ("dense.steps", 5),
+                                            ("corpus.seed", 3), ("pruning.interval", 0.5), ("model.layers", 3)])  # fmt: skip
+def test_what_shapes_a_run_changes_its_name(key, value):
+    assert run_id(change(BASE, key, value)) != run_id(BASE)
+
+
+@pytest.mark.parametrize(("key", "value"), [("execution.output", "x"), ("execution.jobs", 7), ("wandb.mode", "online"),
+                                            ("measurement.bootstrap", 9), ("dense.checkpoint_every", 9)])  # fmt: skip
+def test_how_a_run_executes_does_not(key, value):
+    assert run_id(change(BASE, key, value)) == run_id(BASE)
+
+
+@pytest.mark.parametrize(("method", "key", "shared"), [
+    ("dense", "final.steps", True), ("dense", "pruning.ramp", True), ("dense", "dense.steps", False),
+    ("continue_ft", "pruning.ramp", True), ("continue_ft", "final.steps", False),
+    ("scratch", "final.steps", True), ("scratch", "dense.steps", False),
+])  # fmt: skip
+def test_references_are_shared_by_runs_that_differ_elsewhere(method, key, shared):
+    config = replace(BASE, method=method, sparsity=0.5 if method == "scratch" else 0.0)
+    assert (run_id(change(config, key, 1)) == run_id(config)) is shared
+
+
+def test_the_recipe_follows_where_a_run_starts():
+    scratch = replace(BASE, method="scratch")
+    assert (recipe(BASE), recipe(scratch), recipe(dense_of(BASE))) == (BASE.final, BASE.dense, BASE.dense)
+    assert total_updates(BASE) == BASE.dense.steps + BASE.final.steps
+    assert total_updates(scratch) == BASE.dense.steps

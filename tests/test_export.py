@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import onnx
+import pytest
+import torch
+
+from prune_bench.export import export_blocks, export_encoder, export_front_end, open_session, run_encoder
+from prune_bench.models.arch import ConformerArch, LayerArch, TransducerArch
+from prune_bench.models.transducer import Transducer
+
+DENSE = ConformerArch.dense(mels=8, subsampling=4, width=16, heads=2, ffn=24, kernel=5, layers=3)
+LAYERS = {
+    "dense": DENSE.layers,
+    "hidden subsets": (
+        LayerArch(ffn1=7, heads=1, conv=16, ffn2=3, hidden=(0, 3, 4, 9, 15)),
+        DENSE.layers[0],
+        LayerArch(ffn1=24, heads=2, conv=16, ffn2=24, hidden=(2,)),
+    ),
+    "no heads": (LayerArch(ffn1=24, heads=0, conv=16, ffn2=24), DENSE.layers[0]),
+    "no convolution": (LayerArch(ffn1=24, heads=2, conv=0, ffn2=24), DENSE.layers[0]),
+    "no channels": (LayerArch(ffn1=0, heads=0, conv=0, ffn2=0, hidden=(1, 2)), DENSE.layers[0]),
+    "low rank": (
+        LayerArch(24, 2, 16, 24, ranks={"ffn1.up": 3, "attention.query": 2, "attention.position": 4}),
+        LayerArch(24, 2, 16, 24, ranks={"ffn2.down": 5, "attention.out": 1, "conv.pointwise1": 6}),
+    ),
+}
+
+
+def make_model(layers: tuple[LayerArch, ...]) -> Transducer:
+    """Random weights, biases, norms and running statistics, none at its initial value."""
+    torch.manual_seed(0)
+    model = Transducer(TransducerArch(replace(DENSE, layers=layers), 5, "stateless", 8, 1, 8))
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.is_floating_point():
+                noise = torch.rand_like(tensor)
+                tensor.copy_(noise - 0.4 if tensor.dim() > 1 else noise + 0.5)
+    return model.eval()
+
+
+@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS)
+def test_encoder_computes_the_same_at_other_lengths(tmp_path, layers):
+    model = make_model(layers)
+    session = open_session(export_encoder(model, tmp_path / "encoder.onnx"))
+    for frames in (37, 210):
+        features = torch.randn(1, frames, 8)
+        with torch.no_grad():
+            expected, _ = model.encoder(features)
+        torch.testing.assert_close(run_encoder(session, features), expected, atol=1e-4, rtol=0)
+    assert expected.std() > 0.1
+
+
+@pytest.mark.parametrize("layers", [LAYERS["dense"], LAYERS["hidden subsets"]], ids=["dense", "hidden subsets"])
+def test_front_end_and_blocks_make_the_encoder(tmp_path, layers):
+    model = make_model(layers)
+    front_end = export_front_end(model, tmp_path / "front_end.onnx")
+    blocks = export_blocks(model, tmp_path / "blocks.onnx")
+    for frames in (50, 131):
+        features = torch.randn(1, frames, 8)
+        with torch.no_grad():
+            stream, _ = model.encoder.front_end(features, None)
+            expected = model.encoder.blocks(stream)
+        torch.testing.assert_close(run_encoder(front_end, features), stream, atol=1e-4, rtol=0)
+        torch.testing.assert_close(run_encoder(blocks, stream), expected, atol=1e-4, rtol=0)
+
+
+def test_other_weights_give_other_outputs(tmp_path):
+    model, features = make_model(LAYERS["dense"]), torch.randn(1, 60, 8)
+    before = run_encoder(export_encoder(model, tmp_path / "encoder.onnx"), features)
+    with torch.no_grad():
+        model.encoder.layers[1].attention.out.weight[:4] += 0.5
+    after = run_encoder(export_encoder(model, tmp_path / "encoder.onnx"), features)
+    assert (before - after).abs().max() > 1e-2
+
+
+def test_file_is_whole_valid_and_alone(tmp_path, capfd):
+    model = make_model(LAYERS["dense"]).train()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = export_encoder(model, tmp_path / "deep" / "encoder.onnx")
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+    assert [file.name for file in path.parent.iterdir()] == ["encoder.onnx"]
+    graph = onnx.load(path).graph
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    assert [axis.dim_param or axis.dim_value for axis in graph.input[0].type.tensor_type.shape.dim] == [1, "frames", 8]
+    assert model.training
+
+
+def test_export_of_a_model_in_training_has_no_dropout(tmp_path):
+    arch = TransducerArch(DENSE, 5, "stateless", 8, 1, 8)
+    model, features = Transducer(arch, dropout=0.5).train(), torch.randn(1, 60, 8)
+    exported = run_encoder(export_encoder(model, tmp_path / "encoder.onnx"), features)
+    with torch.no_grad():
+        expected, _ = model.eval().encoder(features)
+    torch.testing.assert_close(exported, expected, atol=1e-4, rtol=0)
