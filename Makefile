@@ -47,10 +47,10 @@ table1 table2 figure2 claims:
 	$(BIN)/python experiments/sweep.py table=$@ preset=$(PRESET) $(ARGS)
 
 report: setup ## Print a finished table again from its rows, without training (TABLE=table1)
-	$(BIN)/python experiments/report.py $(TABLE) $(ARGS)
+	$(BIN)/python experiments/report.py $(TABLE) preset=$(PRESET) $(ARGS)
 
 bench: setup ## Measure speed and memory side by side with peers
-	$(BIN)/python experiments/benchmarks $(ARGS)
+	$(BIN)/python -m experiments.benchmarks $(ARGS)
 
 clean: ## Remove the virtual environment and tool caches; results in output/ stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info build

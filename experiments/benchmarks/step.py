@@ -58,9 +58,7 @@ def run(rounds: int = ROUNDS, device: str = "cpu", presets: tuple[str, ...] = PR
     return result
 
 
-def compare(
-    result: Result, config: Config, precision: str, peaks: dict[str, float], rounds: int, device: str
-) -> None:
+def compare(result: Result, config: Config, precision: str, peaks: dict[str, float], rounds: int, device: str) -> None:
     """Add one preset's rows, its goal and where its step goes."""
     arch, model = arch_of(config), config.model
     batches = random_batches(config, 4)
@@ -95,7 +93,7 @@ def compare(
     result.goals.append(Goal(f"{config.preset}: steps of ours in one of the peer", gain, bound, at_least=True))
 
 
-def matmul_peak(dtype: torch.dtype, device: str, sizes: tuple[int, ...] = (512, 1024, 2048)) -> float:
+def matmul_peak(dtype: torch.dtype, device: str, sizes: tuple[int, ...] = (512, 1024)) -> float:
     """The best floating-point operations a second over square matrix products, the highest of several tries."""
     best = 0.0
     for size in sizes:

@@ -158,7 +158,7 @@ class SpeechData(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         trainer, store = self.trainer, self.corpus.splits["train"]
         assert trainer is not None
-        #forget_partial_step(trainer)
+        forget_partial_step(trainer)
         start = partial(first_batch, trainer)
         stream = BatchStream(store.lengths, self.fit.frames, self.seed, start, trainer.global_rank, trainer.world_size)
         return loader(Examples(store, self.corpus.tokenizer), stream, workers=2 if torch.cuda.is_available() else 0)

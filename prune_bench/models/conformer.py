@@ -89,7 +89,7 @@ class RelativeAttention(nn.Module):
         Row t of `scores` starts at the offset `frames`; the wanted row starts at the offset t. Dropping the first
         `frames` entries of the flattened rows, then reading rows shorter by one, shifts each row by one more entry.
         """
-        frames = query.shape[2]
+        frames = positions.shape[0] // 2
         offsets = self.position(positions).unflatten(-1, (self.heads, self.head_width)).permute(1, 2, 0)
         scores = torch.bmm((query + self.v[:, None, None]).flatten(1, 2), offsets)
         scores = scores.unflatten(1, (-1, frames)).flatten(2)

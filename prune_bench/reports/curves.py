@@ -83,9 +83,14 @@ def draw_curves(curves: Sequence[Curve], quantity: str) -> Figure:
         figure = Figure(figsize=(8 + 0.12 * longest, 4.3), layout="constrained")
         for axes, split in zip(figure.subplots(1, len(SPLITS)), SPLITS, strict=True):
             axes.set_title(f"{split}, WER %", pad=10)
-            axes.set_xlabel(f"{AXES[quantity]} ({'smaller' if quantity == 'size' else 'faster'} \N{RIGHTWARDS ARROW})")
+            axes.set_xlabel(describe_axis(quantity))
             _draw_panel(axes, known, quantity, split)
     return figure
+
+
+def describe_axis(quantity: str) -> str:
+    """The name of an axis that runs from large to small."""
+    return f"{AXES[quantity]} ({'smaller' if quantity == 'size' else 'faster'} \N{RIGHTWARDS ARROW})"
 
 
 def _draw_panel(axes: Axes, curves: Sequence[Curve], quantity: str, split: str) -> None:

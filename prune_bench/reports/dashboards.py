@@ -13,12 +13,13 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
-from prune_bench.reports.curves import AXES, SPLITS, Curve
+from prune_bench.reports.curves import AXES, SPLITS, Curve, describe_axis
 from prune_bench.reports.files import write_text
 from prune_bench.reports.sheets import Sheet, to_html
 from prune_bench.reports.styles import FAINT, INK, METHOD_STYLES, RULE
 
 SCRIPT = "plotly.min.js"
+TICKS = [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100]
 SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "D": "diamond", "P": "cross"}
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -83,8 +84,8 @@ def plot_curves(curves: Sequence[Curve], quantity: str) -> go.Figure:
         for curve in curves:
             if any(quantity in point.x for point in curve.points):
                 figure.add_trace(_trace(curve, quantity, split, legend=column == 1), row=1, col=column)
-    figure.update_xaxes(title=AXES[quantity], gridcolor=RULE, zeroline=False)
-    figure.update_yaxes(type="log", dtick="D2", gridcolor=RULE)
+    figure.update_xaxes(title=describe_axis(quantity), autorange="reversed", gridcolor=RULE, zeroline=False)
+    figure.update_yaxes(type="log", tickvals=TICKS, gridcolor=RULE)
     figure.update_layout(
         template="none", height=430, margin={"l": 45, "r": 10, "t": 40, "b": 50}, hovermode="closest",
         font={"family": "system-ui, sans-serif", "size": 12, "color": INK}, legend={"orientation": "v"},

@@ -52,7 +52,7 @@ def describe_timing(results: Results) -> list[str]:
 def describe_unfinished(results: Results, cells: Sequence[Cell]) -> list[str]:
     """Why a line has no numbers, or fewer seeds than the others."""
     return [
-        f"{METHODS[cell.method].label} at {100 * cell.sparsity:g} %, seed {row['seed']}, {row['status']}: {row['reason']}"
+        f"{METHODS[cell.method].label} {100 * cell.sparsity:g} %, seed {row['seed']}, {row['status']}: {row['reason']}"
         for cell in cells
         for row in results.unfinished.get(cell, [])
     ]

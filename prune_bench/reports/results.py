@@ -131,16 +131,24 @@ class Results:
         return [np.asarray(one["errors"]) for one in counts], np.asarray(counts[0]["words"])
 
 
+def _test_sets(row: Row) -> dict[str, tuple[int, int]]:
+    """Utterances and words of each split."""
+    return {split: (len(count["words"]), sum(count["words"])) for split, count in row["utterances"].items()}
+
+
 def check(rows: Sequence[Row]) -> None:
     """Refuse rows that no table may mix."""
     for key in ("preset", "corpus"):
         found = sorted({row[key] for row in rows})
         if len(found) > 1:
             raise ValueError(f"rows of {len(found)} values of {key} ({', '.join(found)}): report each on its own")
+    done = [row for row in rows if row["status"] == "done"]
     dense: dict[int, Row] = {}
-    for row in rows:
-        if row["status"] != "done":
-            continue
+    for row in done:
+        if _test_sets(row) != _test_sets(done[0]):
+            raise ValueError(
+                f"{done[0]['run']} and {row['run']} were evaluated on different test sets: report the rows of one sweep"
+            )
         first = dense.setdefault(row["seed"], row)
         if first["dense_sha"] != row["dense_sha"]:
             raise ValueError(

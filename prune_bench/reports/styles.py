@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -59,13 +60,12 @@ OPTIONS: dict[str, dict[str, Any]] = {".png": {"dpi": 180}, ".svg": {"metadata":
 def save(figure: Figure, path: Path, suffixes: Sequence[str] = (".png", ".svg")) -> list[Path]:
     """Write a figure in several formats beside each other; the same figure gives the same bytes."""
     FigureCanvasAgg(figure)
-    return [
-        write_atomically(
-            path.with_suffix(suffix),
-            partial(figure.savefig, bbox_inches="tight", facecolor="white", **OPTIONS[suffix]),
-        )
-        for suffix in suffixes
-    ]
+    paths = []
+    with matplotlib.rc_context(SETTINGS):
+        for suffix in suffixes:
+            write = partial(figure.savefig, bbox_inches="tight", facecolor="white", **OPTIONS[suffix])
+            paths.append(write_atomically(path.with_suffix(suffix), write))
+    return paths
 
 
 def label_right(axes: Axes, ends: Sequence[tuple[str, float, str]]) -> None:

@@ -130,9 +130,6 @@ def make_trainer(config: Config, folder: Path, callbacks: list[Callback]) -> Tra
     """A Trainer that runs the fit's updates, validates nothing and keeps one checkpoint."""
     run = recipe(config)
     accelerator, devices = hardware(run)
-    environment: ClusterEnvironment = LightningEnvironment()
-    if config.execution.launcher == "slurm":
-        environment = SLURMEnvironment(auto_requeue=False)
     saved = ModelCheckpoint(
         folder,
         filename=CHECKPOINT.removesuffix(".ckpt"),
@@ -154,11 +151,18 @@ def make_trainer(config: Config, folder: Path, callbacks: list[Callback]) -> Tra
         log_every_n_steps=max(1, min(10, run.steps // 10)),
         logger=make_loggers(config, folder),
         callbacks=[*callbacks, saved],
-        plugins=[AtomicCheckpoints(), environment],
+        plugins=[AtomicCheckpoints(), cluster_environment(config)],
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=folder,
     )
+
+
+def cluster_environment(config: Config) -> ClusterEnvironment:
+    """Who starts the ranks: Slurm where it started the run (which then resumes by itself), else Lightning."""
+    if config.execution.launcher == "slurm":
+        return SLURMEnvironment(auto_requeue=False)
+    return LightningEnvironment()
 
 
 def hardware(run: FitConfig) -> tuple[str, int]:

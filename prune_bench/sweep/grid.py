@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from prune_bench.config import Config, expand_grid, fingerprint, override, parse_overrides, suggest
+from prune_bench.config import Config, expand_grid, fingerprint, parse_overrides, suggest
 from prune_bench.presets import preset
 from prune_bench.pruning.methods import ALIASES, METHODS
 from prune_bench.sweep.runs import dense_of, normalise, run_id
 
-Lines = Callable[[bool, bool], Sequence[Mapping[str, object]]]
+Lines = Callable[[bool, bool], Sequence[Mapping[str, Any]]]
 FLAGS = {"true": True, "false": False}
 
 
@@ -30,7 +31,7 @@ class Grid:
 def read_grid(arguments: Sequence[str], tables: Mapping[str, Lines]) -> Grid:
     """The runs that `key=value` words ask for; comma lists and ranges multiply.
 
-    `tables` gives for each name the lines of a table as overrides, from (extended, references).
+    `tables` gives for each name the lines of a table, as fields of a Config, from (extended, references).
     Raises ValueError, with a suggestion, for an unknown key or value and for words that contradict each other.
     """
     overrides = parse_overrides(arguments)
@@ -42,7 +43,7 @@ def read_grid(arguments: Sequence[str], tables: Mapping[str, Lines]) -> Grid:
     lines = _lines_of(table, tables)(*flags) if table else [{}]
     for key in sorted({key for line in lines for key in line} & set(overrides)):
         raise ValueError(f"table={table} says itself which values of {key} it needs: leave out {key}=")
-    configs = [override(config, dict(line)) for config in expand_grid(base, overrides) for line in lines]
+    configs = [replace(config, **line) for config in expand_grid(base, overrides) for line in lines]
     return Grid(_in_order(configs), table or None)
 
 

@@ -29,13 +29,13 @@ def rank() -> int:
 
 
 def end_with_parent() -> None:
-    """End this process group when the process that started it is gone, so that a killed sweep leaves nothing behind."""
+    """End at once when the process that started this one is gone, so that a killed sweep leaves nothing behind."""
     parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
 

@@ -85,7 +85,7 @@ def test_audio_holds_the_recordings_with_silences_between_and_repeats(source):
         ((_, again),) = [load() for load in source.read([utterance])]
         digits = len(utterance.text.split())
         assert first.equal(again)
-        assert 0.1 * digits + 0.03 * (digits + 1) < len(first) / 16000 < 0.1 * digits + 0.25 * (digits + 1) + 0.01
+        assert 0.1 * digits + 0.02 * (digits + 1) < len(first) / 16000 < 0.1 * digits + 0.15 * (digits + 1) + 0.01
 
 
 def test_fingerprint_follows_root_seed_and_recordings(source, root, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from prune_bench.decoding import greedy
 from prune_bench.decoding.greedy import decode_greedy
 from prune_bench.models.arch import ConformerArch, TransducerArch
 from prune_bench.models.transducer import Transducer
@@ -39,8 +40,9 @@ def search_plainly(model, features, max_symbols):
 
 
 @pytest.mark.parametrize("kind", ["stateless", "lstm"])
-@pytest.mark.parametrize("max_symbols", [1, 2, 5])
-def test_equals_a_plain_search_of_each_utterance(kind, max_symbols):
+@pytest.mark.parametrize(("max_symbols", "window"), [(1, 32), (2, 3), (5, 1), (5, 32)])
+def test_equals_a_plain_search_of_each_utterance(kind, max_symbols, window, monkeypatch):
+    monkeypatch.setattr(greedy, "WINDOW", window)
     model, features = talkative(kind)
     found = decode_greedy(model, features, LENGTHS, max_symbols)
     expected = [search_plainly(model, x[:n], max_symbols) for x, n in zip(features, LENGTHS, strict=True)]

@@ -51,8 +51,8 @@ def row(method: str, sparsity: float = 0.0, seed: int = 0, utterances: int = 300
         "finished": "2026-01-01T00:00:00+00:00",
     }
     for split, base in BASE.items():
-        rng = np.random.default_rng([seed, len(split), sum(map(ord, split))])
-        words = rng.integers(4, 10, utterances)
+        words = np.random.default_rng(len(split)).integers(4, 10, utterances)
+        rng = np.random.default_rng([seed, sum(map(ord, split))])
         rate = (base + COST[method] * max(sparsity, 0.1) ** 2 * base / 8) / 100
         errors = np.minimum(rng.poisson(words * rate), words)
         low, high = 100 * errors.sum() / words.sum() + np.array([-1.0, 1.0])

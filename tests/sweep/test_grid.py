@@ -5,12 +5,8 @@ import pytest
 from prune_bench.pruning.methods import METHODS
 from prune_bench.sweep.grid import read_grid
 
-LINES = [
-    {"method": "dense"},
-    {"method": "continue_ft"},
-    {"method": "omp", "sparsity": 0.2},
-    {"method": "svd", "sparsity": 0.2},
-]
+CELLS = [("dense", 0.0), ("continue_ft", 0.0), ("omp", 0.2), ("svd", 0.2)]
+LINES = [{"method": method, "sparsity": sparsity} for method, sparsity in CELLS]
 
 
 def lines(extended, references):
@@ -39,9 +35,7 @@ def test_ranges_include_their_end():
 
 def test_a_table_gives_its_lines_for_every_seed():
     grid = read_grid(["table=table1", "seed=0,1", "preset=smoke"], {"table1": lines})
-    assert [(c.method, c.sparsity) for c in grid.configs if c.seed == 1] == [
-        (x["method"], x.get("sparsity", 0)) for x in LINES
-    ]
+    assert [(config.method, config.sparsity) for config in grid.configs if config.seed == 1] == CELLS
     assert (len(grid.configs), grid.name, grid.configs[0].preset) == (8, "table1", "smoke")
 
 

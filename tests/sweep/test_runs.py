@@ -21,8 +21,10 @@ def test_the_name_tells_method_sparsity_and_seed():
     assert label(BASE) == "OMP 50 %, seed 0"
 
 
-@pytest.mark.parametrize(("key", "value"), [("seed", 1), ("sparsity", 0.4), ("final.steps", 5), ("dense.steps", 5),
-                                            ("corpus.seed", 3), ("pruning.interval", 0.5), ("model.layers", 3)])  # fmt: skip
+@pytest.mark.parametrize(("key", "value"), [
+    ("seed", 1), ("sparsity", 0.4), ("final.steps", 5), ("dense.steps", 5), ("corpus.seed", 3),
+    ("pruning.interval", 0.5), ("model.layers", 3),
+])  # fmt: skip
 def test_what_shapes_a_run_changes_its_name(key, value):
     assert run_id(change(BASE, key, value)) != run_id(BASE)
 

@@ -26,10 +26,11 @@ from prune_bench.data.corpora.source import Load, Utterance, chunks, count_of
 from prune_bench.data.degradation import Condition, Conditions, degrade
 
 VERSION = 1
+RATE = 8000
 PART = 250
 DIGITS = "zero one two three four five six seven eight nine".split()
 LENGTHS = (3, 7)
-GAPS = (0.03, 0.25)
+GAPS = (0.02, 0.15)
 TEST, DEV, TRAINING = range(0, 10), range(10, 20), range(20, 32)
 CLEAN = Conditions(share=0.5, harsh=Condition((0.0, 15.0), (0.05, 0.25)), mild=Condition((15.0, 30.0)))
 OTHER = Conditions(share=1.0, harsh=Condition((5.0, 15.0), (0.05, 0.2)), mild=Condition((15.0, 30.0)))
@@ -78,13 +79,14 @@ class Fsdd:
         for word in utterance.text.split():
             files = self.files[DIGITS.index(word), utterance.speaker]
             wanted = [path for index, path in files.items() if voices.recordings is None or index in voices.recordings]
-            spoken = read_audio(wanted[random.integers(len(wanted))], self.sample_rate).numpy()
+            spoken = read_audio(wanted[random.integers(len(wanted))], RATE).numpy()
             pieces += [resample(spoken, round(100 * speed), 100), self.silence(random)]
-        samples = degrade(np.concatenate(pieces), self.sample_rate, voices.conditions.draw(random), random)
+        joined = resample(np.concatenate(pieces), RATE, self.sample_rate)
+        samples = degrade(joined, self.sample_rate, voices.conditions.draw(random), random)
         return utterance, torch.from_numpy(samples)
 
     def silence(self, random: np.random.Generator) -> np.ndarray:
-        return np.zeros(round(self.sample_rate * random.uniform(*GAPS)), np.float32)
+        return np.zeros(round(RATE * random.uniform(*GAPS)), np.float32)
 
     def generator(self, name: str) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, zlib.crc32(name.encode())])

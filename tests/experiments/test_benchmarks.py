@@ -1,0 +1,89 @@
+"""Each benchmark on the smallest model: what it measures is real, no time is asserted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from experiments.benchmarks import compaction, masks, overhead, step
+from experiments.benchmarks.results import Goal, Result, ratio, show, write
+from experiments.benchmarks.turns import arch_of, random_batches
+from prune_bench.models.arch import block_weights
+from prune_bench.models.transducer import Transducer
+from prune_bench.presets import preset
+
+
+def test_steps_of_both_transducers_are_timed_and_counted():
+    result = step.run(rounds=2, presets=("smoke",))
+    assert {key: len(seconds) for key, seconds in result.seconds.items()} == {"smoke ours": 2, "smoke torchaudio": 2}
+    assert all(float(row["GFLOP"]) > 0 for row in result.rows)
+    assert [goal.at_least for goal in result.goals] == [True]
+    assert sum("RNN-T" in note for note in result.notes) == 2
+
+
+def test_flop_count_sees_attention():
+    config = preset("smoke")
+    model = config.model
+    (batch,) = random_batches(config, 1)
+    task = overhead.make_task(config)
+    frames = len(batch.features) * -(-batch.features.shape[1] // model.subsampling)
+    weights = sum(p.numel() for name, p in task.model.named_parameters() if name.endswith("weight") and p.dim() > 1)
+    lower = 6 * frames * block_weights(task.model.arch)
+    assert lower < step.count_step(task, batch) < 20 * frames * weights
+
+
+def test_every_variant_takes_its_turns():
+    result = overhead.run(rounds=2, name="smoke")
+    assert {len(seconds) for seconds in result.seconds.values()} == {2}
+    assert {"dense", "L0 + KD", "Lightning ModelPruning", "torch.nn.utils.prune"} <= set(result.seconds)
+    assert len(result.goals) == len(overhead.LIMITS)
+
+
+def test_a_failing_fit_stops_the_benchmark():
+    config = preset("smoke")
+    task = overhead.make_task(config)
+    task.model.joiner.output = nn.Linear(3, 3)
+    with pytest.raises(RuntimeError, match="shapes"):
+        overhead.take_turns([overhead.Variant(task)], random_batches(config, 1), 1, 0, "cpu")
+
+
+def test_mask_updates_of_peers_remove_the_same_share():
+    scores = masks.make_scores(48 * 100, zeros=False)
+    masks.whole_update(scores)
+    removed = sum(int((score == 0).sum()) for score in scores.values())
+    assert removed == masks.removed(scores)
+
+
+def test_mask_benchmark_measures_time_and_memory():
+    result = masks.run(rounds=1, scores=480_000)
+    assert set(result.seconds) == set(masks.UPDATES)
+    assert [row["update"] for row in result.rows] == list(masks.UPDATES)
+
+
+def test_compacted_model_has_half_of_heads_and_channels():
+    models = compaction.pair(arch_of(preset("smoke")))
+    before, after = (models[key].arch.encoder.layers[0] for key in ("dense", "compacted"))
+    assert isinstance(models["compacted"], Transducer)
+    assert (2 * after.heads, 2 * after.ffn1, 2 * after.ffn2) == (before.heads, before.ffn1, before.ffn2)
+    assert after.conv == before.conv
+
+
+def test_compaction_benchmark_reports_both_runtimes():
+    result = compaction.run(rounds=2, presets=("smoke",))
+    assert [row["model"] for row in result.rows] == ["smoke width, eager", "smoke width, onnx"]
+
+
+def test_result_is_printed_and_written(tmp_path, capsys):
+    seconds = {"a": [1.0, 2.0], "b": [2.0, 6.0]}
+    goal = Goal("b over a", ratio(seconds["b"], seconds["a"]), 3.0, at_least=False)
+    result = Result("Title", [{"variant": "a", "ms": "1"}], [goal], ["a note"], seconds)
+    show(result)
+    write(result, tmp_path / "result.json", "cpu")
+    assert "b over a: 2.5, at most 3: met" in capsys.readouterr().out
+    written = json.loads((tmp_path / "result.json").read_text())
+    assert written["seconds"] == seconds
+    assert written["goals"][0]["met"]
+    assert written["hardware"]["threads"] == torch.get_num_threads()

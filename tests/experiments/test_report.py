@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.reports.samples import row, timing
+
+SCRIPT = Path(__file__).parents[2] / "experiments" / "report.py"
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Rows and timing where a sweep started in `tmp_path` leaves them."""
+    rows = [row("dense"), row("omp", 0.5), row("l0_sparsity", 0.5)]
+    source = tmp_path / "output" / "tables" / "table1-tiny-espeak"
+    source.mkdir(parents=True)
+    (source / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    (source / "timing.json").write_text(json.dumps(timing(rows)))
+    return source
+
+
+@pytest.fixture
+def main(folder, tmp_path, monkeypatch) -> Callable[[list[str]], int]:
+    """The script's main, as started in `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    monkeypatch.setenv("COLUMNS", "300")
+    return runpy.run_path(str(SCRIPT))["main"]
+
+
+def test_runs_as_a_script_from_any_folder(folder, tmp_path):
+    environment = {**os.environ, "COLUMNS": "300", "PYTHONIOENCODING": "utf-8"}
+    result = subprocess.run(
+        [sys.executable, str(SCRIPT), "table1"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert f"{row('omp', 0.5)['wer.test-clean']:.2f}" in result.stdout
+    assert (folder / "table.md").exists()
+    assert "table.md" in result.stdout.splitlines()[-1]
+
+
+def test_rows_given_by_folder_are_left_alone(main, folder, tmp_path, capsys):
+    before = sorted(path.name for path in folder.iterdir())
+    assert main(["figure2", f"rows={folder}", "to=elsewhere"]) == 0
+    assert "hidden dimensions" in capsys.readouterr().out
+    assert (tmp_path / "elsewhere" / "figure2.svg").exists()
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_any_rows_can_be_printed(main, folder, capsys):
+    assert main(["runs", f"rows={folder}", "to=elsewhere"]) == 0
+    out = capsys.readouterr().out
+    assert "L0 (sparsity)" in out
+    assert "PARP" not in out
+
+
+def test_help_names_every_report(main, capsys):
+    assert main(["--help"]) == main([]) == 0
+    assert "table1, table2, figure2, claims" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tabel1"], "did you mean 'table1'?"),
+        (["rows=x"], "name one of table1, table2, figure2, claims, runs"),
+        (["table1", "row=x"], "unknown key 'row': did you mean 'rows'?"),
+        (["table1", "preset=smoke"], "table1-smoke-espeak: neither rows.jsonl nor"),
+    ],
+)
+def test_mistakes_end_with_one_line(main, capsys, arguments, message):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1

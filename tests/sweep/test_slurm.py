@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pickle
+import sys
+import time
+
+import pytest
+from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
+
+from prune_bench.config import Config, override
+from prune_bench.sweep.files import read_config
+from prune_bench.sweep.fits import cluster_environment
+from prune_bench.sweep.launch import Task
+from prune_bench.sweep.slurm import Work, start_slurm
+
+SBATCH = """#!/bin/bash
+cp "$1" {folder}/script.sh
+export SLURM_JOB_ID=12 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NODEID=0 SLURM_NTASKS=1 SLURM_JOB_NUM_NODES=1
+export SLURM_NODELIST=localhost SLURM_JOB_NODELIST=localhost
+bash "$1" >{folder}/job.log 2>&1 &
+echo "Submitted batch job 12"
+"""
+SRUN = """#!/bin/bash
+while [[ "$1" == --* ]]; do
+  case "$1" in --output|--error) shift 2 ;; *) shift ;; esac
+done
+exec "$@"
+"""
+SACCT = """#!/bin/bash
+echo "JobID|State|NodeList"
+echo "12|RUNNING|localhost"
+"""
+
+
+@pytest.fixture
+def task(tmp_path, monkeypatch):
+    """A task whose worker prints and ends with exit code 3."""
+    monkeypatch.setattr(Task, "command", lambda self: [sys.executable, "-c", "print('worked'); raise SystemExit(3)"])
+    config = override(Config(), {"execution.slurm.partition": "gpu", "execution.slurm.time": "90", "execution.launcher": "slurm"})
+    return Task("run", tmp_path / "omp", config)
+
+
+def wait(job):
+    end = time.monotonic() + 60
+    while (code := job.poll()) is None and time.monotonic() < end:
+        time.sleep(0.2)
+    return code
+
+
+def test_a_job_runs_the_worker_and_ends_with_its_code(task, tmp_path):
+    job = start_slurm(task, tmp_path, cluster="debug")
+    assert wait(job) == 3
+    assert (task.folder / "log.txt").read_text() == "worked\n"
+    assert read_config(task.folder) == task.config
+
+
+def test_a_job_that_slurm_ended_is_a_failure(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(Work, "__call__", lambda self: 1 / 0)
+    assert wait(start_slurm(task, tmp_path, cluster="debug")) == 1
+
+
+def test_a_preempted_job_is_submitted_again(task):
+    delayed = Work(task).checkpoint()
+    assert delayed.function.task is task
+
+
+def test_the_batch_script_carries_the_options(task, tmp_path, monkeypatch):
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name, text in {"sbatch": SBATCH, "srun": SRUN, "sacct": SACCT, "scancel": "#!/bin/bash\n"}.items():
+        (commands / name).write_text(text.replace("{folder}", str(tmp_path)))
+        (commands / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(commands), prepend=":")
+    job = start_slurm(task, tmp_path)
+    script = (tmp_path / "script.sh").read_text()
+    for line in ("#SBATCH --partition=gpu", "#SBATCH --time=90", "#SBATCH --job-name=omp", "#SBATCH --ntasks-per-node=1"):
+        assert line in script
+    assert wait(job) == 1  # the real worker, as the job's own process knows no other: its dense model is missing
+    assert "is missing" in (task.folder / "log.txt").read_text()
+
+
+def test_a_job_can_be_sent_to_another_process(task):
+    work = pickle.loads(pickle.dumps(Work(task)))
+    assert work.task.config == task.config
+    assert work.task.folder == task.folder
+
+
+def test_lightning_reads_ranks_from_slurm_only_when_slurm_started_the_run(task, monkeypatch):
+    assert isinstance(cluster_environment(Config()), LightningEnvironment)
+    found = cluster_environment(task.config)
+    assert isinstance(found, SLURMEnvironment)
+    assert not found.auto_requeue
