@@ -52,7 +52,7 @@ def with_ranks(model: nn.Module, ranks: Mapping[str, int]) -> nn.Module:
     return rebuilt.eval()
 
 
-def largest_difference(first: nn.Module, second: nn.Module, *inputs: Tensor) -> float:
+def largest_difference(first: nn.Module, second: nn.Module, *inputs: Tensor | None) -> float:
     """The largest absolute difference between two models' first outputs, both in eval mode, on the given inputs."""
     outputs = []
     for model in (first, second):

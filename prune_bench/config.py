@@ -69,6 +69,7 @@ class ModelConfig:
     predictor: str = "stateless"
     predictor_width: int = 144
     predictor_layers: int = 1
+    predictor_dropout: float = 0.0
     joint_width: int = 96
     ctc_weight: float = 0.3
 

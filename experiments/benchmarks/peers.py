@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import cast
 
-import torch
 import torchaudio
 from torch import Tensor, nn
 

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from prune_bench.models.transducer import BLANK, Transducer
 
-WINDOW = 32
+LONGEST_WINDOW = 32
+WINDOW_ROWS = 1024
 
 
 @torch.inference_mode()
@@ -28,12 +29,13 @@ def decode_greedy(
 def search_greedy(model: Transducer, hidden: Tensor, frames: Tensor, max_symbols: int = 5) -> list[list[int]]:
     """`decode_greedy` from encoder output (batch, frames, width) on.
 
-    Each utterance walks its own lattice. As the predictor changes with units alone, a step scores the coming `WINDOW`
-    frames at once and jumps to the first that is not blank: about as many steps as units in the longest result.
+    Each utterance walks its own lattice. As the predictor changes with units alone, a step scores a window of coming
+    frames at once and jumps to the first that is not blank: hardly more steps than units in the longest result.
     """
     encoded = model.joiner.encoder(hidden)
     everyone = torch.arange(len(hidden), device=hidden.device)
-    ahead = torch.arange(WINDOW, device=hidden.device)
+    window = max(1, min(LONGEST_WINDOW, WINDOW_ROWS // len(hidden)))
+    ahead = torch.arange(window, device=hidden.device)
     state = model.predictor.initial_state(len(hidden), hidden)
     output, state = model.predictor.step(torch.full_like(everyone, BLANK), state)
     predicted = model.joiner.predictor(output)
@@ -41,12 +43,12 @@ def search_greedy(model: Transducer, hidden: Tensor, frames: Tensor, max_symbols
     walk = []
     while bool((frame < frames).any()):
         places = frame[:, None] + ahead
-        window = encoded[everyone[:, None], places.clamp(max=encoded.shape[1] - 1)]
-        best = model.joiner(window, predicted[:, None]).argmax(-1)
+        coming = encoded[everyone[:, None], places.clamp(max=encoded.shape[1] - 1)]
+        best = model.joiner(coming, predicted[:, None]).argmax(-1)
         best = best.masked_fill(places >= frames[:, None], BLANK)
         speaks, first = (best != BLANK).max(-1)
         unit = best[everyone, first]
-        skipped = torch.where(speaks, first, WINDOW)
+        skipped = torch.where(speaks, first, window)
         symbols = torch.where(skipped > 0, 0, symbols) + speaks
         full = symbols >= max_symbols
         frame, symbols = frame + skipped + full, symbols.masked_fill(full, 0)

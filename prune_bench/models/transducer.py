@@ -87,13 +87,17 @@ class TransducerOutput(NamedTuple):
 
 
 class Transducer(nn.Module):
-    """Speech recogniser built from an Arch; unit 0 is the blank."""
+    """Speech recogniser built from an Arch; unit 0 is the blank.
 
-    def __init__(self, arch: TransducerArch, dropout: float = 0.0):
+    `predictor_dropout` hides whole histories from the joiner in training, so that units are read off the speech.
+    """
+
+    def __init__(self, arch: TransducerArch, dropout: float = 0.0, predictor_dropout: float = 0.0):
         super().__init__()
         self.arch = arch
         self.encoder = Conformer(arch.encoder, dropout)
         self.predictor = make_predictor(arch)
+        self.forget = nn.Dropout1d(predictor_dropout)
         self.joiner = Joiner(arch.encoder.width, arch.predictor_width, arch.joint_width, arch.vocabulary)
         self.ctc = nn.Linear(arch.encoder.width, arch.vocabulary)
 
@@ -101,7 +105,7 @@ class Transducer(nn.Module):
         """`features` (batch, frames, mels), `lengths` in feature frames (None: no padding), targets (batch, units)."""
         hidden, frames = self.encoder(features, lengths)
         encoded = self.joiner.encoder(hidden)[:, :, None]
-        predicted = self.joiner.predictor(self.predictor(targets))[:, None]
+        predicted = self.joiner.predictor(self.forget(self.predictor(targets)))[:, None]
         return TransducerOutput(self.joiner(encoded, predicted), self.ctc(hidden), frames)
 
     def block_matrices(self) -> list[str]:

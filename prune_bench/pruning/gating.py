@@ -34,7 +34,7 @@ class GateHooks:
     """Multiplies every unit's output by its gate while a model runs.
 
     Where a gate acts is read off the groups' output sides: a column of a weight gates that layer's input, a row its
-    output, an entry of a LayerNorm makes it normalise the kept dims only.
+    output, an entry of a LayerNorm makes it normalise the kept dims only. Features are the last dimension everywhere.
     """
 
     def __init__(self, model: nn.Module, groups: Sequence[GatedUnits]):
@@ -66,8 +66,7 @@ class GateHooks:
             return (inputs[0] * gate(inputs[0]), *inputs[1:])
 
         def gate_output(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-            values = gate(output)
-            return output * (values[:, None] if isinstance(layer, nn.Conv1d) else values)
+            return output * gate(output)
 
         def gate_norm(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             assert isinstance(layer, nn.LayerNorm)

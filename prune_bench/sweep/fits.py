@@ -17,6 +17,7 @@ from lightning.pytorch.plugins.environments import ClusterEnvironment, Lightning
 
 from prune_bench.artefacts import load_model, save_model
 from prune_bench.callbacks import PruningCallback, callbacks_for
+from prune_bench.compaction import largest_difference
 from prune_bench.config import Config, FitConfig
 from prune_bench.data import Corpus, SpeechData
 from prune_bench.models.arch import TransducerArch
@@ -30,6 +31,7 @@ from prune_bench.sweep.scratch import shrink
 from prune_bench.tasks.transducer import TransducerTask
 
 CHECKPOINT = "last.ckpt"
+EQUAL = 1e-3
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -99,11 +101,21 @@ def fit(config: Config, corpus: Corpus, report: Reporter) -> bool:
 
 
 def export(model: Transducer, callbacks: list[Callback]) -> Transducer:
-    """The model to keep: what its pruning callback makes of it."""
+    """The model to keep: what its pruning callback makes of it, proven to compute what was trained.
+
+    Raises:
+        RuntimeError: the outputs of the two differ by more than rounding.
+    """
+    kept = model
     for callback in callbacks:
         if isinstance(callback, PruningCallback):
-            model = cast(Transducer, callback.export(model))
-    return model
+            kept = cast(Transducer, callback.export(kept))
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(1, 200, model.arch.encoder.mels, generator=generator)
+    difference = largest_difference(model, kept, features, None, torch.ones(1, 3, dtype=torch.long))
+    if difference > EQUAL:
+        raise RuntimeError(f"the compacted model's outputs differ from the trained one's by {difference:.1e}")
+    return kept
 
 
 def make_task(config: Config, corpus: Corpus) -> TransducerTask:
@@ -117,6 +129,7 @@ def make_task(config: Config, corpus: Corpus) -> TransducerTask:
         recipe(config),
         config.features,
         dropout=model.dropout,
+        predictor_dropout=model.predictor_dropout,
         ctc_weight=model.ctc_weight,
         seed=config.seed,
         tokenizer=corpus.tokenizer,

@@ -46,12 +46,13 @@ class TransducerTask(LightningModule):
         fit: FitConfig,
         features: FeatureConfig,
         dropout: float = 0.1,
+        predictor_dropout: float = 0.0,
         ctc_weight: float = 0.3,
         seed: int = 0,
         tokenizer: Decoder | None = None,
     ):
         super().__init__()
-        self.model = Transducer(arch, dropout)
+        self.model = Transducer(arch, dropout, predictor_dropout)
         self.augment = SpecAugment(features)
         self.fit, self.ctc_weight, self.seed, self.tokenizer = fit, ctc_weight, seed, tokenizer
         self.counts = torch.zeros(2)

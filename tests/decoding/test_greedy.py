@@ -42,7 +42,7 @@ def search_plainly(model, features, max_symbols):
 @pytest.mark.parametrize("kind", ["stateless", "lstm"])
 @pytest.mark.parametrize(("max_symbols", "window"), [(1, 32), (2, 3), (5, 1), (5, 32)])
 def test_equals_a_plain_search_of_each_utterance(kind, max_symbols, window, monkeypatch):
-    monkeypatch.setattr(greedy, "WINDOW", window)
+    monkeypatch.setattr(greedy, "LONGEST_WINDOW", window)
     model, features = talkative(kind)
     found = decode_greedy(model, features, LENGTHS, max_symbols)
     expected = [search_plainly(model, x[:n], max_symbols) for x, n in zip(features, LENGTHS, strict=True)]

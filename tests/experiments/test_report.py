@@ -38,12 +38,22 @@ def main(folder, tmp_path, monkeypatch) -> Callable[[list[str]], int]:
 def test_runs_as_a_script_from_any_folder(folder, tmp_path):
     environment = {**os.environ, "COLUMNS": "300", "PYTHONIOENCODING": "utf-8"}
     result = subprocess.run(
-        [sys.executable, str(SCRIPT), "table1"], cwd=tmp_path, env=environment, capture_output=True, text=True
+        [sys.executable, str(SCRIPT), "claims", "rows=output/tables/table1-tiny-espeak"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert result.returncode == 0, result.stderr
-    assert f"{row('omp', 0.5)['wer.test-clean']:.2f}" in result.stdout
+    assert "1 of 3 seeds" in result.stdout
+    assert (folder / "claims.md").exists()
+    assert "claims.md" in result.stdout.splitlines()[-1]
+
+
+def test_prints_a_table_and_writes_it_beside_its_rows(main, folder, capsys):
+    assert main(["table1"]) == 0
+    assert f"{row('omp', 0.5)['wer.test-clean']:.2f}" in capsys.readouterr().out
     assert (folder / "table.md").exists()
-    assert "table.md" in result.stdout.splitlines()[-1]
 
 
 def test_rows_given_by_folder_are_left_alone(main, folder, tmp_path, capsys):
@@ -59,6 +69,7 @@ def test_any_rows_can_be_printed(main, folder, capsys):
     out = capsys.readouterr().out
     assert "L0 (sparsity)" in out
     assert "PARP" not in out
+    assert "pending" not in out
 
 
 def test_help_names_every_report(main, capsys):

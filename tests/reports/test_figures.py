@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from itertools import pairwise
 
 import pytest
 
@@ -22,7 +23,7 @@ def test_spread_keeps_order_and_distance_and_moves_little():
     placed = spread(heights, 0.1)
     assert sorted(range(4), key=placed.__getitem__) == sorted(range(4), key=heights.__getitem__)
     ordered = sorted(placed)
-    assert all(b - a >= 0.1 - 1e-9 for a, b in zip(ordered, ordered[1:], strict=False))
+    assert all(b - a >= 0.1 - 1e-9 for a, b in pairwise(ordered))
     assert sum(placed) == pytest.approx(sum(heights))
     assert spread([], 0.1) == []
 

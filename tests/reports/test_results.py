@@ -36,7 +36,7 @@ def test_rows_of_two_test_sets_are_refused():
 
 
 def test_two_runs_of_one_cell_and_seed_are_refused_by_name():
-    with pytest.raises(ValueError, match="first and second are both omp at 0.5, seed 0"):
+    with pytest.raises(ValueError, match=r"first and second are both omp at 0\.5, seed 0"):
         Results([row("omp", 0.5, run="first"), row("omp", 0.5, run="second")])
 
 
@@ -133,7 +133,7 @@ def test_rows_are_read_from_run_folders(tmp_path):
 
 
 def test_unreadable_rows_are_named_with_their_line(tmp_path):
-    with pytest.raises(ValueError, match="neither rows.jsonl nor"):
+    with pytest.raises(ValueError, match=r"neither rows\.jsonl nor"):
         read_rows(tmp_path / "nowhere")
     (tmp_path / "rows.jsonl").write_text('{"run": "a"}\n{"run": \n')
     with pytest.raises(ValueError, match=r"rows.jsonl:2: not JSON"):

@@ -12,7 +12,7 @@ from tests.reports.samples import row, timing, unfinished
 CLAIM_SET = CLAIMS["claims"]
 
 
-def sample(seeds: tuple[int, ...], utterances: int = 1000) -> list[dict]:
+def sample(seeds: tuple[int, ...], utterances: int = 500) -> list[dict]:
     """Rows of all that the claims need, heads-only infeasible beyond 30 %."""
     rows = []
     for line in CLAIM_SET.configurations():
@@ -44,8 +44,10 @@ def test_configurations(name, plain, extended, references):
 def test_table1_lines():
     lines = TABLES["table1"].configurations()
     assert lines[:3] == [
-        {"method": "dense", "sparsity": 0.0}, {"method": "continue_ft", "sparsity": 0.0}, {"method": "omp", "sparsity": 0.2}
-    ]  # fmt: skip
+        {"method": "dense", "sparsity": 0.0},
+        {"method": "continue_ft", "sparsity": 0.0},
+        {"method": "omp", "sparsity": 0.2},
+    ]
     assert {line["method"] for line in lines} == {
         "dense", "continue_ft", "omp", "parp", "svd", "l0_sparsity", "l0_flops"
     }  # fmt: skip

@@ -6,12 +6,13 @@ import time
 
 import pytest
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
+from submitit.core.utils import UncompletedJobError
 
 from prune_bench.config import Config, override
 from prune_bench.sweep.files import read_config
 from prune_bench.sweep.fits import cluster_environment
 from prune_bench.sweep.launch import Task
-from prune_bench.sweep.slurm import Work, start_slurm
+from prune_bench.sweep.slurm import SlurmJob, Work, start_slurm
 
 SBATCH = """#!/bin/bash
 cp "$1" {folder}/script.sh
@@ -33,30 +34,43 @@ echo "12|RUNNING|localhost"
 
 
 @pytest.fixture
-def task(tmp_path, monkeypatch):
-    """A task whose worker prints and ends with exit code 3."""
-    monkeypatch.setattr(Task, "command", lambda self: [sys.executable, "-c", "print('worked'); raise SystemExit(3)"])
-    config = override(Config(), {"execution.slurm.partition": "gpu", "execution.slurm.time": "90", "execution.launcher": "slurm"})
-    return Task("run", tmp_path / "omp", config)
+def task(make_config, tmp_path):
+    options = {"execution.slurm.partition": "gpu", "execution.slurm.time": "90", "execution.launcher": "slurm"}
+    return Task("run", tmp_path / "omp", override(make_config(method="omp", sparsity=0.3), options))
 
 
-def wait(job):
-    end = time.monotonic() + 60
+def wait(job, seconds=60):
+    end = time.monotonic() + seconds
     while (code := job.poll()) is None and time.monotonic() < end:
         time.sleep(0.2)
     return code
 
 
-def test_a_job_runs_the_worker_and_ends_with_its_code(task, tmp_path):
-    job = start_slurm(task, tmp_path, cluster="debug")
-    assert wait(job) == 3
+def test_a_job_runs_the_worker_and_ends_with_its_code(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(Task, "command", lambda self: [sys.executable, "-c", "print('worked'); raise SystemExit(3)"])
+    assert wait(start_slurm(task, tmp_path, cluster="debug")) == 3
     assert (task.folder / "log.txt").read_text() == "worked\n"
     assert read_config(task.folder) == task.config
 
 
-def test_a_job_that_slurm_ended_is_a_failure(task, tmp_path, monkeypatch):
-    monkeypatch.setattr(Work, "__call__", lambda self: 1 / 0)
-    assert wait(start_slurm(task, tmp_path, cluster="debug")) == 1
+class Ended:
+    """A job of two ranks as submitit shows it."""
+
+    def __init__(self, codes):
+        self.codes = codes
+
+    def done(self):
+        return True
+
+    def results(self):
+        if None in self.codes:
+            raise UncompletedJobError("out of memory")
+        return self.codes
+
+
+@pytest.mark.parametrize(("codes", "code"), [((0, 0), 0), ((0, 1), 1), ((0, None), 1)])
+def test_a_job_fails_with_any_of_its_ranks(codes, code):
+    assert SlurmJob(Ended(codes)).poll() == code
 
 
 def test_a_preempted_job_is_submitted_again(task):
@@ -64,19 +78,29 @@ def test_a_preempted_job_is_submitted_again(task):
     assert delayed.function.task is task
 
 
-def test_the_batch_script_carries_the_options(task, tmp_path, monkeypatch):
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """Commands that pass for Slurm's: `sbatch` runs the script at once, in the background."""
     commands = tmp_path / "bin"
     commands.mkdir()
-    for name, text in {"sbatch": SBATCH, "srun": SRUN, "sacct": SACCT, "scancel": "#!/bin/bash\n"}.items():
+    for name, text in {"sbatch": SBATCH, "srun": SRUN, "sacct": SACCT}.items():
         (commands / name).write_text(text.replace("{folder}", str(tmp_path)))
         (commands / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(commands), prepend=":")
-    job = start_slurm(task, tmp_path)
+
+
+def test_the_batch_script_carries_the_options(task, tmp_path, cluster):
+    (tmp_path / "bin" / "srun").write_text("#!/bin/bash\n")
+    start_slurm(task, tmp_path)
     script = (tmp_path / "script.sh").read_text()
-    for line in ("#SBATCH --partition=gpu", "#SBATCH --time=90", "#SBATCH --job-name=omp", "#SBATCH --ntasks-per-node=1"):
-        assert line in script
-    assert wait(job) == 1  # the real worker, as the job's own process knows no other: its dense model is missing
-    assert "is missing" in (task.folder / "log.txt").read_text()
+    for option in ("partition=gpu", "time=90", "job-name=omp", "ntasks-per-node=1"):
+        assert f"#SBATCH --{option}\n" in script
+
+
+@pytest.mark.slow
+def test_a_submitted_job_runs_the_real_worker(task, tmp_path, cluster):
+    assert wait(start_slurm(task, tmp_path), seconds=300) == 1
+    assert "is missing" in (task.folder / "log.txt").read_text()  # there is no dense model
 
 
 def test_a_job_can_be_sent_to_another_process(task):
