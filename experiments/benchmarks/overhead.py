@@ -7,14 +7,13 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-import torch
 from lightning import Callback
 from lightning.pytorch.callbacks import ModelPruning
 from torch import nn
 from torch.nn.utils import prune
 
 from experiments.benchmarks.results import Goal, Result, ratio, spread
-from experiments.benchmarks.turns import Variant, arch_of, random_batches, take_turns
+from experiments.benchmarks.turns import Variant, make_task, random_batches, take_turns
 from prune_bench.callbacks import L0, OMP, PARP
 from prune_bench.config import Config
 from prune_bench.presets import preset
@@ -100,13 +99,6 @@ def make_variants(config: Config, interval: int) -> tuple[dict[str, Variant], di
     prune.global_unstructured(block_layers(plain), prune.L1Unstructured, amount=SPARSITY)
     variants["torch.nn.utils.prune"] = Variant(plain)
     return variants, clocks
-
-
-def make_task(config: Config) -> TransducerTask:
-    """The dense task of a preset, the same weights every time."""
-    torch.manual_seed(0)
-    model = config.model
-    return TransducerTask(arch_of(config), config.final, config.features, model.dropout, model.ctc_weight)
 
 
 def block_layers(task: TransducerTask) -> list[tuple[nn.Module, str]]:

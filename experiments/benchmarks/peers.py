@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torchaudio
 from torch import Tensor, nn
 
 from prune_bench.data.batches import Batch
-from prune_bench.models.arch import ConformerArch
+from prune_bench.models.arch import ConformerArch, TransducerArch
 from prune_bench.models.conformer import FrontEnd
 from prune_bench.tasks.losses import ctc_loss
 from prune_bench.tasks.transducer import TransducerTask
@@ -33,8 +33,8 @@ class TorchaudioEncoder(nn.Module):
 class TorchaudioTask(TransducerTask):
     """The same task with the plain `rnnt_loss` over the whole vocabulary."""
 
-    def __init__(self, arch, fit, features, dropout: float, ctc_weight: float):
-        super().__init__(arch, fit, features, dropout, ctc_weight)
+    def __init__(self, arch: TransducerArch, *rest: Any, dropout: float, **options: Any):
+        super().__init__(arch, *rest, dropout=dropout, **options)
         self.model.encoder = TorchaudioEncoder(arch.encoder, dropout)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

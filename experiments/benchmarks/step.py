@@ -17,12 +17,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmarks.peers import TorchaudioAttention, TorchaudioTask
 from experiments.benchmarks.results import Goal, Result, ratio, spread
-from experiments.benchmarks.turns import Variant, arch_of, quiet, random_batches, take_turns
+from experiments.benchmarks.turns import Variant, make_task, quiet, random_batches, take_turns
 from prune_bench.config import Config
 from prune_bench.data.batches import Batch
 from prune_bench.models.conformer import RelativeAttention, sinusoids
 from prune_bench.presets import preset
-from prune_bench.tasks.transducer import TransducerTask
 
 ROUNDS = 10
 WARMUP = 2
@@ -60,12 +59,10 @@ def run(rounds: int = ROUNDS, device: str = "cpu", presets: tuple[str, ...] = PR
 
 def compare(result: Result, config: Config, precision: str, peaks: dict[str, float], rounds: int, device: str) -> None:
     """Add one preset's rows, its goal and where its step goes."""
-    arch, model = arch_of(config), config.model
     batches = random_batches(config, 4)
-    rest = (arch, config.final, config.features, model.dropout, model.ctc_weight)
     variants = {
-        "ours": Variant(TransducerTask(*rest), precision=precision),
-        "torchaudio": Variant(TorchaudioTask(*rest)),
+        "ours": Variant(make_task(config), precision=precision),
+        "torchaudio": Variant(make_task(config, TorchaudioTask)),
     }
     take_turns(list(variants.values()), batches, rounds, WARMUP, device)
     types = {"ours": torch.bfloat16 if "bf16" in precision else torch.float32, "torchaudio": torch.float32}

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from prune_bench.config import Config
 from prune_bench.data.batches import Batch
 from prune_bench.models.arch import TransducerArch
+from prune_bench.tasks.transducer import TransducerTask
 
 UNITS_A_SECOND = 6
 
@@ -130,3 +131,17 @@ def random_batches(config: Config, count: int, seconds: float = 2.0) -> list[Bat
 def arch_of(config: Config) -> TransducerArch:
     """The dense architecture of a preset."""
     return TransducerArch.from_config(config.model, config.features.mels, config.tokenizer.size + 1)
+
+
+def make_task(config: Config, kind: type[TransducerTask] = TransducerTask) -> TransducerTask:
+    """The dense task of a preset, the same random weights every time."""
+    torch.manual_seed(0)
+    model = config.model
+    return kind(
+        arch_of(config),
+        config.final,
+        config.features,
+        dropout=model.dropout,
+        predictor_dropout=model.predictor_dropout,
+        ctc_weight=model.ctc_weight,
+    )

@@ -7,20 +7,13 @@ of summed errors to summed words and never a mean of ratios.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jiwer
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-
-from prune_bench.data.batches import evaluation_batches
-from prune_bench.data.store import FeatureStore
-from prune_bench.data.tokenizers import Tokenizer
-from prune_bench.decoding.greedy import decode_greedy
-from prune_bench.models.transducer import Transducer
 
 LEVEL = 95.0
 
@@ -112,44 +105,6 @@ def pooled_difference(
 def equivalent(difference: Difference, margin: float) -> bool:
     """Whether the whole 95 % interval lies within `margin` points of zero: two one-sided tests at 2.5 % each."""
     return -margin < difference.low and difference.high < margin
-
-
-@torch.inference_mode()
-def evaluate(
-    model: Transducer,
-    store: FeatureStore,
-    tokenizer: Tokenizer,
-    batch_frames: int,
-    max_symbols: int,
-    progress: Callable[[int, int], None] | None = None,
-    samples: int = 1000,
-) -> dict[str, Any]:
-    """Greedy error rate of `model`, put in eval mode, on every utterance of one split.
-
-    Returns `wer`, `low`, `high` (percent), `errors`, `words` (sums) and `utterances`: per-utterance `errors` and
-    `words` in the order of the store. `progress(done, total)` is called with utterance counts after each batch.
-    """
-    device = next(model.parameters()).device
-    model.eval()
-    hypotheses = [""] * len(store)
-    done = 0
-    for batch in evaluation_batches(store, batch_frames):
-        decoded = decode_greedy(model, batch.features.to(device), batch.lengths.to(device), max_symbols)
-        for index, units in zip(batch.indices.tolist(), decoded, strict=True):
-            hypotheses[index] = tokenizer.decode(units)
-        done += len(decoded)
-        if progress:
-            progress(done, len(store))
-    counts = count_errors(store.texts, hypotheses)
-    low, high = bootstrap_interval(counts.errors, counts.words, samples)
-    return {
-        "wer": word_error_rate(counts.errors, counts.words),
-        "low": low,
-        "high": high,
-        "errors": int(counts.errors.sum()),
-        "words": int(counts.words.sum()),
-        "utterances": {"errors": counts.errors.tolist(), "words": counts.words.tolist()},
-    }
 
 
 def _resample(size: int, samples: int, rng: np.random.Generator) -> NDArray[np.float64]:

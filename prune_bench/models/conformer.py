@@ -33,14 +33,15 @@ class FeedForward(nn.Module):
         self.up = make_linear(inputs, inner, ranks.get("up"))
         self.down = make_linear(inner, outputs, ranks.get("down"))
         self.dropout = Dropout(dropout)
-        self.inner = inner
+        self.inputs, self.inner = inputs, inner
         if inner == 0:
             freeze_except(self, "down")
 
     def forward(self, x: Tensor) -> Tensor:
         if self.inner == 0:
             return self.down.bias
-        return self.dropout(self.down(self.dropout(F.silu(self.up(self.norm(x))))))
+        x = self.up(self.norm(x)) if self.inputs else self.up.bias
+        return self.dropout(self.down(self.dropout(F.silu(x))))
 
 
 class RelativeAttention(nn.Module):
@@ -146,13 +147,19 @@ class Layer(nn.Module):
             merged[hidden] = torch.arange(local)
             self.register_buffer("merged", merged, persistent=False)
 
+        self.local = local
+        if local == 0:
+            for module in (self.ffn1, self.attention, *([self.conv] if self.conv else [])):
+                module.requires_grad_(False)
+
     def forward(self, x: Tensor, positions: Tensor, padding: Tensor | None) -> Tensor:
         h = x if self.hidden is None else x.index_select(-1, self.hidden)
-        h = torch.add(h, self.ffn1(x), alpha=0.5)
-        h = h + self.attention(h, positions, padding)
-        if self.conv is not None:
-            h = h + self.conv(h, padding)
-        x = h if self.hidden is None else torch.cat((h, x), -1).index_select(-1, self.merged)
+        if self.local:
+            h = torch.add(h, self.ffn1(x), alpha=0.5)
+            h = h + self.attention(h, positions, padding)
+            if self.conv is not None:
+                h = h + self.conv(h, padding)
+            x = h if self.hidden is None else torch.cat((h, x), -1).index_select(-1, self.merged)
         return self.norm(torch.add(x, self.ffn2(h), alpha=0.5))
 
 

@@ -75,7 +75,7 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
-        dropped = max(1, round(256 * self.p))
+        dropped = min(255, max(1, round(256 * self.p)))
         words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
         drawn = words.view(torch.uint8)[: x.numel()].view(x.shape)
         kept = drawn.clamp_(dropped - 1, dropped).sub_(dropped - 1)

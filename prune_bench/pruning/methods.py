@@ -100,7 +100,13 @@ _ROWS = (
     _SVD,
     _L0,
     replace(_L0, name="l0_flops", label="L0 (FLOPs)", target="flops"),
-    replace(_L0, name="l0_without_hidden", label="L0 without layer-wise hidden masks", kinds=_WITHOUT_LOCAL),
+    replace(
+        _L0,
+        name="l0_without_hidden",
+        label="L0 without layer-wise hidden masks",
+        structure="heads, FFN channels, conv modules, global hidden dims",
+        kinds=_WITHOUT_LOCAL,
+    ),
     replace(_L0, name="l0_heads", label="L0, heads only", kinds=("heads",), structure="heads"),
     replace(_L0, name="l0_without_kd", label="L0 without distillation", options={"distillation": 0.0}),
 )

@@ -80,7 +80,7 @@ class LayerFigure:
         return Sheet(self.title, headings, [lines], notes)
 
     def draw(self, results: Results) -> Figure:
-        """Lines are means over seeds, bands span the seeds."""
+        """Lines are means over seeds, bars span the seeds."""
         with matplotlib.rc_context(SETTINGS):
             figure = Figure(figsize=(10, 4.0), layout="constrained")
             left, right = figure.subplots(1, 2)
@@ -140,10 +140,10 @@ def draw_widths(axes: Axes, widths: Mapping[float, Layers], dense: Sequence[int]
 
 
 def _draw_line(axes: Axes, layers: Layers, colour: str, **style: Any) -> float:
-    """Draw one line with its band over seeds; returns the height of its right end."""
+    """Draw one line with bars that span the seeds; returns the height of its right end."""
     numbers = range(1, len(layers) + 1)
     mean, low, high = zip(*layers, strict=True)
-    axes.fill_between(numbers, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.vlines(numbers, low, high, color=colour, linewidth=0.8, alpha=0.6)
     axes.plot(numbers, mean, color=colour, markersize=5, **style)
     return mean[-1]
 

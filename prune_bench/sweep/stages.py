@@ -11,7 +11,7 @@ from pathlib import Path
 from prune_bench.artefacts import load_model, weights_sha
 from prune_bench.config import Config
 from prune_bench.data import Corpus, prepare
-from prune_bench.measurement.accuracy import evaluate
+from prune_bench.measurement.evaluation import evaluate
 from prune_bench.measurement.flops import count_flops
 from prune_bench.measurement.size import measure_size
 from prune_bench.models.arch import ConformerArch

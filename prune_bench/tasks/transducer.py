@@ -35,9 +35,9 @@ class TransducerTask(LightningModule):
     """Transducer loss, a share `ctc_weight` of CTC, AdamW with warm-up and cosine, greedy word error rate.
 
     Works with any Trainer; the schedule spans `fit.steps` updates and gradients are clipped to `fit.clip` here, so
-    the Trainer needs `max_steps=fit.steps` and no clipping of its own. All randomness of a training batch comes from
-    (seed, update, batch within the update, rank): a resumed fit repeats an uninterrupted one. Without a tokenizer the
-    error rate is over units.
+    the Trainer needs `max_steps=fit.steps`, full precision or bf16-mixed, and no clipping of its own. All randomness
+    of a training batch comes from (seed, update, batch within the update, rank): a resumed fit repeats an
+    uninterrupted one. Without a tokenizer the error rate is over units.
     """
 
     def __init__(

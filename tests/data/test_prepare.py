@@ -154,5 +154,5 @@ def test_synthetic_speech_is_prepared_by_default(tmp_path):
     assert {split: len(store) for split, store in corpus.splits.items()} == {
         "train": 40, "dev-clean": 5, "dev-other": 5, "test-clean": 5, "test-other": 5,
     }  # fmt: skip
-    assert len(set(corpus.splits["train"].speakers)) == 20
+    assert len(set(corpus.splits["train"].speakers)) > 20
     assert 1.5 < np.mean(corpus.splits["train"].seconds) < 2.6

@@ -10,7 +10,7 @@ from torch import nn
 
 from experiments.benchmarks import compaction, masks, overhead, step
 from experiments.benchmarks.results import Goal, Result, ratio, show, write
-from experiments.benchmarks.turns import arch_of, random_batches
+from experiments.benchmarks.turns import arch_of, make_task, random_batches
 from prune_bench.models.arch import block_weights
 from prune_bench.models.transducer import Transducer
 from prune_bench.presets import preset
@@ -29,7 +29,7 @@ def test_flop_count_sees_attention():
     config = preset("smoke")
     model = config.model
     (batch,) = random_batches(config, 1)
-    task = overhead.make_task(config)
+    task = make_task(config)
     frames = len(batch.features) * -(-batch.features.shape[1] // model.subsampling)
     weights = sum(p.numel() for name, p in task.model.named_parameters() if name.endswith("weight") and p.dim() > 1)
     lower = 6 * frames * block_weights(task.model.arch)
@@ -45,7 +45,7 @@ def test_every_variant_takes_its_turns():
 
 def test_a_failing_fit_stops_the_benchmark():
     config = preset("smoke")
-    task = overhead.make_task(config)
+    task = make_task(config)
     task.model.joiner.output = nn.Linear(3, 3)
     with pytest.raises(RuntimeError, match="shapes"):
         overhead.take_turns([overhead.Variant(task)], random_batches(config, 1), 1, 0, "cpu")

@@ -1,25 +1,16 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
-import torch
 
-from prune_bench.data.store import FeatureStore
-from prune_bench.data.tokenizers import Characters
-from prune_bench.decoding.greedy import decode_greedy
 from prune_bench.measurement.accuracy import (
     bootstrap_interval,
     count_errors,
     equivalent,
-    evaluate,
     paired_difference,
     pooled_difference,
     word_error_rate,
 )
-from prune_bench.models.arch import ConformerArch, TransducerArch
-from prune_bench.models.transducer import Transducer
 
 
 @pytest.fixture
@@ -131,62 +122,3 @@ def test_pooling_refuses_other_splits(corpus):
     errors, words = corpus
     with pytest.raises(ValueError, match="compare on the same split"):
         pooled_difference([errors], [errors[:-1]], words)
-
-
-ALPHABET = "ab "
-
-
-@pytest.fixture(scope="module")
-def model() -> Transducer:
-    """A small random model that emits units on noise."""
-    torch.manual_seed(1)
-    encoder = ConformerArch.dense(mels=8, subsampling=4, width=16, heads=2, ffn=16, kernel=3, layers=1)
-    model = Transducer(TransducerArch(encoder, len(ALPHABET) + 1, "stateless", 8, 1, 8))
-    torch.nn.init.normal_(model.joiner.output.weight, std=2.0)
-    return model.eval()
-
-
-def make_store(texts: list[str]) -> FeatureStore:
-    rng = np.random.default_rng(2)
-    lengths = rng.integers(20, 90, size=len(texts))
-    return FeatureStore(
-        features=rng.normal(size=(lengths.sum(), 8)).astype(np.float16),
-        starts=np.cumsum(lengths) - lengths,
-        lengths=lengths,
-        ids=[str(number) for number in range(len(texts))],
-        texts=texts,
-        speakers=["one"] * len(texts),
-        seconds=[length / 100 for length in lengths.tolist()],
-        skipped={},
-    )
-
-
-@pytest.fixture(scope="module")
-def spoken(model) -> list[str]:
-    """What the model hears in each of the utterances that `make_store` gives, one by one."""
-    store = make_store([""] * 12)
-    tokenizer = Characters(ALPHABET)
-    units = [decode_greedy(model, store[index][None], max_symbols=2)[0] for index in range(len(store))]
-    return [tokenizer.decode(one) for one in units]
-
-
-@pytest.mark.parametrize("batch_frames", [100, 1000])
-def test_evaluation_meets_every_utterance_in_its_place(model, spoken, batch_frames):
-    assert len(set(spoken)) > 6
-    store = make_store([text + (" b" if number == 3 else "") for number, text in enumerate(spoken)])
-    result = evaluate(model, store, Characters(ALPHABET), batch_frames, max_symbols=2)
-    assert result["utterances"]["errors"] == [int(number == 3) for number in range(12)]
-    assert result["utterances"]["words"] == [len(text.split()) for text in store.texts]
-    assert (result["errors"], result["words"]) == (1, sum(result["utterances"]["words"]))
-    assert result["wer"] == 100 / result["words"]
-    assert result["low"] <= result["wer"] <= result["high"]
-
-
-def test_evaluation_reports_progress_and_is_json(model, spoken):
-    seen = []
-    result = evaluate(
-        model, make_store(spoken), Characters(ALPHABET), 200, 2, progress=lambda *counts: seen.append(counts)
-    )
-    assert seen[-1] == (12, 12)
-    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
-    assert json.loads(json.dumps(result)) == result

@@ -56,6 +56,16 @@ def test_shapes_and_batch_independence(kind):
         torch.testing.assert_close(output.ctc[i, :frames], alone.ctc[0], atol=1e-5, rtol=1e-5)
 
 
+def test_hidden_histories_leave_the_joiner_to_the_speech():
+    torch.manual_seed(0)
+    model = Transducer(ARCHS["stateless"], predictor_dropout=1.0)
+    features, targets = torch.randn(2, 50, 20), torch.randint(1, 30, (2, 4))
+    joint = model.train()(features, None, targets).joint
+    torch.testing.assert_close(joint, joint[:, :, :1].expand_as(joint))
+    joint = model.eval()(features, None, targets).joint
+    assert (joint[:, :, 3] - joint[:, :, 0]).abs().max() > 1e-2
+
+
 def test_unknown_predictor_is_refused():
     with pytest.raises(ValueError, match="choose stateless or lstm"):
         make_predictor(replace(ARCHS["lstm"], predictor="gru"))
