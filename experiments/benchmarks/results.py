@@ -82,7 +82,7 @@ def write(result: Result, path: Path, device: str) -> None:
 
 def spread(seconds: Sequence[float]) -> str:
     """Median and range in milliseconds."""
-    low, middle, high = (f"{1000 * value:.4g}" for value in (min(seconds), median(seconds), max(seconds)))
+    low, middle, high = (f"{1000 * value:.3g}" for value in (min(seconds), median(seconds), max(seconds)))
     return f"{middle} ({low}-{high})"
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 MAX_WORDS = 9
-EXPONENT, SHIFT = 0.7, 3.0
+EXPONENT, SHIFT = 1.1, 2.0
 
 RULES: dict[str, list[tuple[float, str]]] = {
     "SENTENCE": [

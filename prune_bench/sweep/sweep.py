@@ -73,8 +73,8 @@ class Sweep:
 
     def end(self, task: Task, code: int | None) -> None:
         """Make sure that a run that ended has a row, and show it."""
-        row = read_row(task.folder)
-        if code != 0 and row is None:
+        finished = code == 0 and task.stage != "run"
+        if not finished and read_row(task.folder) is None:
             write_row(task.folder, unfinished(task.config, "failed", self.explain(task, code)))
         if task.stage == "run":
             self.add_row(task.config)
@@ -84,7 +84,7 @@ class Sweep:
         if code is None:
             dense = read_row(run_folder(dense_of(task.config)))
             return f"its dense model: {dense['reason'] if dense else 'missing'}"
-        return f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return f"ended by signal {-code}" if code < 0 else f"ended with exit code {code} before its row was written"
 
     def add_row(self, config: Config, shown: bool = True) -> None:
         """Take a run's row into the table on disk and on the screen."""

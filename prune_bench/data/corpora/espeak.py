@@ -26,7 +26,7 @@ from prune_bench.data.degradation import Condition, Conditions, Range, degrade
 from prune_bench.data.synthesizer import Request, synthesize
 
 PART = 250
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,14 @@ class Espeak:
         self.config, self.sample_rate = config, features.sample_rate
 
     def fingerprint(self, split: str) -> Any:
-        words = [grammar.RULES, grammar.CLASSES, grammar.SPLIT_SHARES, grammar.MAX_WORDS]
+        words = [
+            grammar.RULES,
+            grammar.CLASSES,
+            grammar.SPLIT_SHARES,
+            grammar.MAX_WORDS,
+            grammar.EXPONENT,
+            grammar.SHIFT,
+        ]
         counts = [count_of(self.config, split), self.config.seed]
         return [VERSION, version("espeakng-loader"), asdict(RECIPES[split]), words, counts]
 
