@@ -37,12 +37,12 @@ def run(rounds: int = ROUNDS, device: str = "cpu", presets: tuple[str, ...] = ("
     archs = {f"{name} width": narrow(arch_of(preset(name))) for name in presets}
     models = {(key, size): model for key, arch in archs.items() for size, model in pair(arch).items()}
     timings = time_encoders(models, rounds)
-    result = Result(f"Half of the heads and FFN channels removed, {SECONDS:g} s of audio, 1 thread, cpu")
+    result = Result(f"Blocks without half of their heads and FFN channels, {SECONDS:g} s of audio, 1 thread, cpu")
     for key in archs:
         for runtime in RUNTIMES:
             report(result, key, runtime, models, timings)
-    result.notes.append("turned: latency reduction over FLOP reduction of the blocks, of medians and of the best rounds")
-    result.notes.append("encoder: front end and blocks; cap: how much faster it could at most become while the front end stays")
+    result.notes.append("turned: reduction of time over that of FLOPs, by the median round; best: by the best rounds")
+    result.notes.append("encoder: front end and blocks; cap: what it could gain at most while the front end stays")
     return result
 
 
@@ -68,7 +68,7 @@ def report(result: Result, name: str, runtime: str, models: dict[Key, Transducer
         {
             "model": f"{name}, {runtime}",
             "FLOPs": f"-{saved:.1%}",
-            "dense blocks, ms": spread(before["blocks"]),
+            "dense, ms": spread(before["blocks"]),
             "compacted, ms": spread(after["blocks"]),
             "time": f"-{faster:.1%}",
             "turned": f"{faster / saved:.2f}",
