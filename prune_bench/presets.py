@@ -25,7 +25,7 @@ def smoke() -> Config:
     config.corpus.train_utterances = 240
     config.corpus.dev_utterances = 24
     config.corpus.test_utterances = 48
-    config.tokenizer.size = 64
+    config.tokenizer.size = 96
     config.model.layers, config.model.width, config.model.ffn = 2, 64, 128
     config.dense.steps, config.final.steps = 60, 20
     config.dense.frames = config.final.frames = 2500
