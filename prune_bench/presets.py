@@ -11,8 +11,10 @@ def tiny() -> Config:
     """About two million weights and three hours of synthetic speech: one hour a table on two cores."""
     config = Config(preset="tiny")
     config.tokenizer.size = 256
-    config.features.time_masks, config.features.frequency_masks = 0, 0
-    config.model.dropout, config.model.predictor_dropout, config.model.ctc_weight = 0.0, 0.2, 0.5
+    config.corpus.train_utterances = 6000
+    config.features.time_masks, config.features.time_width = 1, 12
+    config.features.frequency_masks, config.features.frequency_width = 1, 12
+    config.model.dropout, config.model.predictor_dropout, config.model.ctc_weight = 0.0, 0.1, 0.5
     config.dense.devices, config.dense.steps, config.dense.learning_rate = 2, 1600, 1.2e-3
     config.final.steps, config.final.frames, config.final.learning_rate = 600, 2500, 5e-4
     config.pruning.mask_learning_rate, config.pruning.multiplier_learning_rate = 0.1, 0.3

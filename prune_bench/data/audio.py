@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from prune_bench.config import FeatureConfig
 
 FLOOR = 1e-6
-SCALE = 4.0
+SCALE = 2.0
 TOLERANCE = 0.05
 PROMISED = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 UNKNOWN_SIZE = 2**31 - 2**16  # programs that write WAV to a pipe promise at least this much
@@ -99,7 +99,7 @@ def one_line(error: Exception) -> str:
 
 
 class LogMel(nn.Module):
-    """Log-mel energies of one utterance, the mean of each band removed, divided by 4: (samples,) to (frames, mels)."""
+    """Log-mel energies of one utterance, the mean of each band removed, divided by 2: (samples,) to (frames, mels)."""
 
     def __init__(self, config: FeatureConfig) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ from prune_bench.data.corpora import CORPORA, SPLITS, Source
 from prune_bench.data.store import FeatureStore, Row, created, write_store
 from prune_bench.data.texts import normalize
 
-VERSION = 1
+VERSION = 2
 ALONE = 300
 Block = tuple[np.ndarray, list[Row], dict[str, int]]
 

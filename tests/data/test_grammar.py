@@ -42,7 +42,7 @@ def test_vocabulary_is_of_the_intended_size_and_covered(training):
 
 def test_word_frequencies_fall_like_a_power_of_the_rank():
     nouns = Counter(grammar.zipf(100).searchsorted(np.random.default_rng(0).random(200_000), side="right").tolist())
-    assert nouns[0] / nouns[17] == pytest.approx(((17 + 3) / 3) ** 0.7, rel=0.1)
+    assert nouns[0] / nouns[17] == pytest.approx((17 / grammar.SHIFT + 1) ** grammar.EXPONENT, rel=0.1)
     assert set(nouns) == set(range(100))
 
 
