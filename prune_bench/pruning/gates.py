@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from prune_bench.pruning.masks import MaskSet
+from prune_bench.pruning.structures import Group
 
 LEFT, RIGHT = -0.1, 1.1
 _EPSILON = 1e-6
@@ -46,15 +47,9 @@ class Term(Protocol):
     def groups(self) -> tuple[str, ...]: ...
 
 
-class GatedGroup(Protocol):
+class GatedGroup(Group, Protocol):
     """A unit group as gates see it; units of a group `within` another exist only where that one keeps them too."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def size(self) -> int: ...
     @property
     def within(self) -> str | None: ...
 

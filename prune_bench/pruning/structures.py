@@ -28,8 +28,8 @@ class Slice(Protocol):
     def block(self) -> int: ...
 
 
-class UnitGroup(Protocol):
-    """Units of one kind in one place. `outputs` are zeroed while masked; both go when the model is compacted."""
+class Group(Protocol):
+    """Units of one kind in one place."""
 
     @property
     def name(self) -> str: ...
@@ -37,6 +37,11 @@ class UnitGroup(Protocol):
     def kind(self) -> str: ...
     @property
     def size(self) -> int: ...
+
+
+class UnitGroup(Group, Protocol):
+    """Where a group's units lie. `outputs` are zeroed while masked; both sides go when the model is compacted."""
+
     @property
     def inputs(self) -> tuple[Slice, ...]: ...
     @property
