@@ -80,6 +80,8 @@ def main(folder: Path, stage: str = "run") -> int:
         forget_failure(folder)
         try:
             perform(folder, stage)
+        except SystemExit:  # Lightning's answer to SIGTERM, with exit code 0: the stage is not done
+            return 128 + signal.SIGTERM
         except Infeasible as error:
             record(folder, stage, error)
         except Exception as error:

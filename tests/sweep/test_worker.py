@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from filelock import FileLock
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from prune_bench.pruning import Infeasible
 from prune_bench.sweep import worker
@@ -36,6 +37,12 @@ def test_a_failure_is_recorded_with_its_reason(folder, monkeypatch, capsys, erro
     row = read_row(folder)
     assert (row["status"], row["reason"], row["method"]) == ("failed", reason, "omp")
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_terminated_stage_does_not_pass_for_done(folder, monkeypatch):
+    raises(monkeypatch, SIGTERMException())
+    assert worker.main(folder, "fit") == 143
+    assert read_row(folder) is None
 
 
 def test_what_cannot_be_reached_is_no_failure(folder, monkeypatch):
