@@ -76,12 +76,12 @@ def _bracket(scores: Sequence[Tensor], k: int, total: int) -> tuple[float, float
     if any(bool(low.isnan()) for low, _ in extremes):
         raise ValueError("a score is NaN: the model diverged before it was pruned")
     stride = total // _SAMPLE | 1
-    sample = torch.cat([score.flatten()[::stride].cpu() for score in scores]).sort().values
+    sample = torch.cat([score.flatten()[::stride].cpu() for score in scores])
     position, margin = round(k / total * len(sample)), 3 * math.isqrt(len(sample)) + 1
     low, high = position - margin, position + margin
     return (
-        float(sample[low]) if low >= 0 else -math.inf,
-        float(sample[high]) if high < len(sample) else math.inf,
+        float(sample.kthvalue(low + 1).values) if low >= 0 else -math.inf,
+        float(sample.kthvalue(high + 1).values) if high < len(sample) else math.inf,
     )
 
 

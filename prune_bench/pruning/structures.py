@@ -157,7 +157,7 @@ def remove_units(scores: Mapping[str, Tensor], costs: Mapping[str, int], budget:
     A unit too large for what is left of the budget goes all the same if removed units of the smallest kind can be
     given back for it, highest scores first; otherwise it is passed over.
     """
-    masks = MaskSet({name: torch.ones(score.shape, dtype=torch.bool) for name, score in scores.items()})
+    kept = {name: [True] * score.numel() for name, score in scores.items()}
     owners = [(name, index) for name, score in scores.items() for index in range(score.numel())]
     order = torch.cat([score.flatten() for score in scores.values()]).argsort(stable=True).tolist()
     smallest, small = min(costs.values()), list[tuple[str, int]]()
@@ -167,11 +167,11 @@ def remove_units(scores: Mapping[str, Tensor], costs: Mapping[str, int], budget:
         returned = max(0, -((budget - costs[name]) // smallest))
         if returned > len(small):
             continue
-        masks[name][index] = False
+        kept[name][index] = False
         budget += returned * smallest - costs[name]
         for _ in range(returned):
             back, place = small.pop()
-            masks[back][place] = True
+            kept[back][place] = True
         if costs[name] == smallest:
             small.append((name, index))
-    return masks
+    return MaskSet({name: torch.tensor(values) for name, values in kept.items()})
