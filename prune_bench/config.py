@@ -76,7 +76,10 @@ class ModelConfig:
 
 @dataclass
 class FitConfig:
-    """One training run. `frames` is the size of a batch over all processes, in feature frames."""
+    """One training run. `frames` is the size of a batch over all processes, in feature frames.
+
+    `precision` is Lightning's name, or `auto`: bf16-mixed where the hardware has units for it, else 32-true.
+    """
 
     steps: int = 1600
     frames: int = 5000
@@ -85,7 +88,7 @@ class FitConfig:
     warmup: float = 0.1
     weight_decay: float = 0.01
     clip: float = 5.0
-    precision: str = "32-true"
+    precision: str = "auto"
     accelerator: str = "auto"
     devices: int = 1
     checkpoint_every: int = 200
@@ -161,6 +164,7 @@ class Config:
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
 
 
+PRECISIONS = ("auto", "32-true", "bf16-mixed")
 CHOICES: dict[str, tuple[str, ...]] = {
     "corpus.name": ("espeak", "fsdd", "librispeech", "manifest"),
     "corpus.on_bad": ("fail", "skip"),
@@ -169,6 +173,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "pruning.structure": ("groups", "weights"),
     "pruning.counter": ("exact", "paper_eq3"),
     "pruning.distillation_side": ("student", "teacher"),
+    "dense.precision": PRECISIONS,
+    "final.precision": PRECISIONS,
     "wandb.mode": ("offline", "online", "disabled"),
     "execution.launcher": ("local", "slurm"),
 }

@@ -14,8 +14,8 @@ def tiny() -> Config:
     config.corpus.train_utterances = 6000
     config.features.time_masks, config.features.time_width = 1, 12
     config.features.frequency_masks, config.features.frequency_width = 1, 12
-    config.model.dropout, config.model.predictor_dropout, config.model.ctc_weight = 0.0, 0.1, 0.5
-    config.dense.devices, config.dense.steps, config.dense.learning_rate = 2, 1600, 1.2e-3
+    config.model.dropout = 0.0
+    config.dense.devices, config.dense.steps = 2, 2800
     config.final.steps, config.final.frames, config.final.learning_rate = 600, 2500, 5e-4
     config.pruning.mask_learning_rate, config.pruning.multiplier_learning_rate = 0.1, 0.3
     return config
@@ -45,7 +45,6 @@ def small() -> Config:
     config.dense.steps, config.final.steps = 8000, 3000
     config.dense.frames = config.final.frames = 20000
     config.dense.learning_rate, config.final.learning_rate = 1e-3, 3e-4
-    config.dense.precision = config.final.precision = "bf16-mixed"
     config.execution.jobs = 1
     return config
 
@@ -62,7 +61,7 @@ def paper() -> Config:
     model.layers, model.width, model.heads, model.ffn, model.kernel, model.subsampling = 18, 512, 8, 1024, 3, 4
     model.predictor, model.predictor_layers, model.predictor_width, model.joint_width = "lstm", 2, 512, 512
     for fit in (config.dense, config.final):
-        fit.devices, fit.accelerator, fit.precision, fit.frames = 8, "gpu", "bf16-mixed", 400000
+        fit.devices, fit.accelerator, fit.frames = 8, "gpu", 400000
         fit.checkpoint_every = 2000
     config.dense.steps, config.dense.learning_rate, config.dense.warmup = 150000, 1.5e-3, 0.1
     config.final.steps, config.final.learning_rate = 110000, 3e-4

@@ -68,7 +68,10 @@ def _hardware(results: Results) -> str:
     machines = {f"{row['hardware.cpu']}, {row['hardware.cores']} cores" for row in results.done}
     threads = {row["threads"] for row in results.done}
     versions = {row["versions"]["torch"] for row in results.done}
-    return f"Trained on {_join(machines)}; threads a run: {_join(threads)}; torch {_join(versions)}."
+    formats = {row["precision"] for row in results.done}
+    return (
+        f"Trained on {_join(machines)} in {_join(formats)}; threads a run: {_join(threads)}; torch {_join(versions)}."
+    )
 
 
 def _without_gain(results: Results) -> list[str]:

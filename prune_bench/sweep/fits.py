@@ -32,6 +32,7 @@ from prune_bench.tasks.transducer import TransducerTask
 
 CHECKPOINT = "last.ckpt"
 EQUAL = 1e-3
+BF16_UNITS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -93,7 +94,7 @@ def fit(config: Config, corpus: Corpus, report: Reporter) -> bool:
     trainer.fit(task, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
     if trainer.is_global_zero:
         model = export(task.model.cpu(), callbacks)
-        summary = {"updates": trainer.global_step, "seconds": round(clock.seconds, 1)}
+        summary = {"updates": trainer.global_step, "seconds": round(clock.seconds, 1), "precision": trainer.precision}
         write_text(folder / "fit.json", json.dumps(summary))
         save_model(model, folder / "model")
         checkpoint.unlink(missing_ok=True)
@@ -156,7 +157,7 @@ def make_trainer(config: Config, folder: Path, callbacks: list[Callback]) -> Tra
         accelerator=accelerator,
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
-        precision=run.precision,  # type: ignore[arg-type]
+        precision=precision(run),  # type: ignore[arg-type]
         accumulate_grad_batches=run.accumulate,
         use_distributed_sampler=False,
         limit_val_batches=0,
@@ -185,3 +186,15 @@ def hardware(run: FitConfig) -> tuple[str, int]:
     if torch.cuda.is_available():
         return "gpu", min(run.devices, torch.cuda.device_count())
     return "cpu", run.devices
+
+
+def precision(run: FitConfig) -> str:
+    """Lightning's name for the number format of a fit: with `auto`, bf16 where the hardware has units for it."""
+    if run.precision != "auto":
+        return run.precision
+    if hardware(run)[0] in ("gpu", "cuda"):
+        units = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        known = torch.cpu.get_capabilities()
+        units = any(known.get(name, False) for name in BF16_UNITS)
+    return "bf16-mixed" if units else "32-true"

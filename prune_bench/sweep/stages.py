@@ -75,6 +75,7 @@ def measure(folder: Path, config: Config, corpus: Corpus, report: Reporter) -> R
         **accuracy,
         "updates.final": recipe(config).steps,
         "updates.total": total_updates(config),
+        "precision": trained["precision"],
         "seconds.train": trained["seconds"],
         "seconds.evaluate": round(time.monotonic() - began, 1),
         **environment(config),

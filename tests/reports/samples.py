@@ -43,7 +43,8 @@ def row(method: str, sparsity: float = 0.0, seed: int = 0, utterances: int = 300
         "flops.encoder": 1e9 * kept + 2e8,
         **{"updates.final": 800, "updates.total": 1600 if method == "dense" else 2400, "utterances": {}},
         **{"layers": layers(sparsity), "dense_layers": layers(0.0), "stream": WIDTH - round(20 * sparsity)},
-        **{"hardware.cpu": "Example CPU", "hardware.cores": 2, "threads": 1, "versions": {"torch": "2.11.0"}},
+        **{"hardware.cpu": "Example CPU", "hardware.cores": 2, "threads": 1, "precision": "32-true"},
+        "versions": {"torch": "2.11.0"},
         "config": {
             "model": {"width": WIDTH, "heads": HEADS, "ffn": FFN, "kernel": KERNEL, "layers": LAYERS, "subsampling": 6},
             "features": {"mels": 80},

@@ -142,3 +142,13 @@ def test_hardware_follows_what_is_there_only_when_asked_to(make_config, monkeypa
     monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
     run = make_config(dense__devices=2, dense__accelerator=accelerator).dense
     assert fits.hardware(run) == expected
+
+
+@pytest.mark.parametrize(("asked", "units", "expected"), [
+    ("auto", {"avx512_bf16": True}, "bf16-mixed"), ("auto", {"amx_bf16": False}, "32-true"), ("auto", {}, "32-true"),
+    ("32-true", {"avx512_bf16": True}, "32-true"),
+])  # fmt: skip
+def test_auto_precision_follows_the_units_of_the_cpu(make_config, monkeypatch, asked, units, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units)
+    run = make_config(dense__precision=asked, dense__accelerator="cpu").dense
+    assert fits.precision(run) == expected

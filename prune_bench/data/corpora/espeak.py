@@ -47,8 +47,8 @@ def in_turn(variants: str) -> tuple[str, ...]:
 
 
 CLEAN = Conditions(share=0.35, harsh=Condition((5.0, 20.0), (0.05, 0.25)), mild=Condition((20.0, 40.0)))
-OTHER = Conditions(share=1.0, harsh=Condition((8.0, 18.0), (0.05, 0.2)), mild=Condition((20.0, 40.0)))
-OTHER_RATE = (160.0, 220.0)
+OTHER = Conditions(share=1.0, harsh=Condition((0.0, 10.0), (0.2, 0.5)), mild=Condition((20.0, 40.0)))
+OTHER_RATE = (170.0, 230.0)
 TRAINING_VARIANTS = (
     "m1 f2 m3 f1 m4 Andrea max f4 m7 steph m6 f5 Alex linda Mike antonio m8 steph2 Nguyen belinda paul pedro"
 )
