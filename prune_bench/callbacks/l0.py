@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -89,14 +90,15 @@ class L0(PruningCallback):
         self.hooks = GateHooks(core, self.gated)
         self.hooks.set({})
         rate = self.rates
+        optimizer = partial(torch.optim.AdamW, weight_decay=0.0, fused=True)
         self.optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(self.gates.parameters(), lr=rate["mask"], weight_decay=0.0),
-            torch.optim.AdamW(self.constraint.parameters(), lr=rate["multiplier"], weight_decay=0.0, maximize=True),
+            optimizer(self.gates.parameters(), lr=rate["mask"]),
+            optimizer(self.constraint.parameters(), lr=rate["multiplier"], maximize=True),
         ]
         if self.weight > 0:
             self.teacher = LayerwiseDistillation(core.encoder, core.encoder.arch.width, self.side)
             self.teacher.watch(core.encoder)
-            self.optimizers.append(torch.optim.AdamW(self.teacher.transform.parameters(), weight_decay=0.0))
+            self.optimizers.append(optimizer(self.teacher.transform.parameters()))
         self._built = True
 
     def _check_feasible(self) -> None:
@@ -132,11 +134,12 @@ class L0(PruningCallback):
             target = self.sparsity * min(1.0, trainer.global_step / self.ramp_updates)
             expected = self.expected_sparsity()
             extra = extra + self.constraint(expected, target).to(loss.device)
-            self._last.update(expected=float(expected), target=target)
+            self._last.update(expected=expected.item(), target=target)
         if self.teacher is not None:
-            distance = self.teacher.loss()
+            with trainer.precision_plugin.forward_context():
+                distance = self.teacher.loss()
             extra = extra + self.weight * distance
-            self._last["distillation"] = float(distance)
+            self._last["distillation"] = distance.item()
         loss.add_((extra / trainer.accumulate_grad_batches).to(loss.dtype))
 
     def on_before_optimizer_step(
@@ -196,7 +199,7 @@ class L0(PruningCallback):
         return 1 - float(total_cost(self.terms, kept_counts(self.all_groups, self.masks))) / self.dense_cost
 
     def metrics(self) -> dict[str, float]:
-        multipliers = {"lambda1": float(self.constraint.linear), "lambda2": float(self.constraint.quadratic)}
+        multipliers = {"lambda1": self.constraint.linear.item(), "lambda2": self.constraint.quadratic.item()}
         kept: dict[str, list[Tensor]] = {}
         for group, probability in zip(self.groups, self.gates.probabilities().values(), strict=True):
             kept.setdefault(f"kept_{group.kind}", []).append(probability.detach())

@@ -22,12 +22,12 @@ def masked_layer_norm(inputs: Tensor, norm: nn.LayerNorm, gate: Tensor) -> Tenso
 
     Ordinary statistics would average over the removed dims; these equal the statistics of the smaller model.
     """
-    keep = (gate > 0).to(inputs.dtype)
-    count = keep.sum()
-    mean = (inputs * keep).sum(-1, keepdim=True) / count
-    centred = (inputs - mean) * keep
-    scale = torch.rsqrt(centred.square().sum(-1, keepdim=True) / count + norm.eps)
-    return (centred * scale * norm.weight + norm.bias) * gate
+    share = (gate > 0).to(inputs.dtype)
+    share = share / share.sum()
+    with torch.autocast(inputs.device.type, enabled=False):
+        centred = inputs - (inputs @ share).unsqueeze(-1)
+        variance = (centred.square() @ share).unsqueeze(-1)
+    return torch.addcmul(norm.bias * gate, centred * torch.rsqrt(variance + norm.eps), norm.weight * gate)
 
 
 class GateHooks:
@@ -60,7 +60,7 @@ class GateHooks:
 
     def _attach(self, layer: nn.Module, group: str, dim: int, block: int) -> None:
         def gate(like: Tensor) -> Tensor:
-            return self.values[group].to(like.device).repeat_interleave(block)
+            return self.values[group].to(like).repeat_interleave(block)
 
         def gate_input(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
             return (inputs[0] * gate(inputs[0]), *inputs[1:])
