@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
 from prune_bench.pruning.gates import GatedGroup, effective
@@ -17,17 +19,19 @@ class GatedUnits(GatedGroup, UnitGroup, Protocol):
     """A unit group that gates can act on."""
 
 
-def masked_layer_norm(inputs: Tensor, norm: nn.LayerNorm, gate: Tensor) -> Tensor:
-    """LayerNorm over the dims whose gate is not zero, the result multiplied by the gate.
+def masked_layer_norm(inputs: Tensor, norm: nn.LayerNorm, gate: Tensor, kept: int) -> Tensor:
+    """LayerNorm over the `kept` dims whose gate is not zero, the result multiplied by the gate.
 
-    Ordinary statistics would average over the removed dims; these equal the statistics of the smaller model.
+    Ordinary statistics would average over the removed dims; these equal the statistics of the smaller model. With the
+    kept dims' mean in the place of every removed value, the variance over all dims is kept / all of the wanted one.
     """
-    share = (gate > 0).to(inputs.dtype)
-    share = share / share.sum()
+    keep, kept = gate > 0, max(kept, 1)
     with torch.autocast(inputs.device.type, enabled=False):
-        centred = inputs - (inputs @ share).unsqueeze(-1)
-        variance = (centred.square() @ share).unsqueeze(-1)
-    return torch.addcmul(norm.bias * gate, centred * torch.rsqrt(variance + norm.eps), norm.weight * gate)
+        mean = inputs @ (keep.to(inputs.dtype) / kept)
+    filled = torch.where(keep, inputs, mean.unsqueeze(-1))
+    share = kept / len(gate)
+    weight = norm.weight * gate * math.sqrt(share)
+    return F.layer_norm(filled, norm.normalized_shape, weight, norm.bias * gate, norm.eps * share)
 
 
 class GateHooks:
@@ -41,6 +45,7 @@ class GateHooks:
         self.groups = list(groups)
         self.parameters = dict(model.named_parameters())
         self.values: dict[str, Tensor] = {}
+        self.kept: dict[str, int] = {}
         self.handles: list[RemovableHandle] = []
         for group in groups:
             for place in group.outputs:
@@ -51,6 +56,7 @@ class GateHooks:
     def set(self, values: Mapping[str, Tensor]) -> None:
         """Gate values or 0/1 masks by group; groups left out are open."""
         self.values = effective(self.groups, values)
+        self.kept = {name: int((value > 0).sum()) for name, value in self.values.items()}
 
     def remove(self) -> None:
         """Detach every hook; the model computes as if it had never been gated."""
@@ -70,7 +76,7 @@ class GateHooks:
 
         def gate_norm(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             assert isinstance(layer, nn.LayerNorm)
-            return masked_layer_norm(inputs[0], layer, gate(output))
+            return masked_layer_norm(inputs[0], layer, gate(output), self.kept[group])
 
         if isinstance(layer, nn.LayerNorm):
             self.handles.append(layer.register_forward_hook(gate_norm))
