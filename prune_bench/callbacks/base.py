@@ -56,7 +56,9 @@ class PruningCallback(Callback):
             return
         self._step = trainer.global_step
         self.after_update(trainer, self._step)
-        pl_module.log_dict({f"prune/{name}": value for name, value in self.metrics().items()})
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it from outside
+        if every and self._step % every == 0:
+            pl_module.log_dict({f"prune/{name}": value for name, value in self.metrics().items()})
 
     def export(self, model: nn.Module) -> nn.Module:
         """The model to keep after the fit: smaller where the structure allows, else `model` itself."""

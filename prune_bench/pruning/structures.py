@@ -6,7 +6,7 @@ remove, in place, and `achieved` is the removed fraction of the one denominator 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -62,6 +62,22 @@ class Structure(Protocol):
     def zeroed(self) -> Iterable[Tensor]: ...
 
 
+class Zeroing:
+    """Multiplies parameters by their masks, whose floating-point copies are made once a mask, not once an update."""
+
+    def __init__(self, factors: Callable[[MaskSet], Iterable[tuple[Tensor, Tensor]]]):
+        self.factors = factors
+        self._masks: MaskSet | None = None
+        self._pairs: list[tuple[Tensor, Tensor]] = []
+
+    def __call__(self, masks: MaskSet) -> None:
+        if self._masks is not masks:
+            self._masks = masks
+            self._pairs = [(parameter, factor.to(parameter)) for parameter, factor in self.factors(masks)]
+        for parameter, factor in self._pairs:
+            parameter.data.mul_(factor)
+
+
 class Weights:
     """Single weights. Exactly round(sparsity * P) of the P target weights go."""
 
@@ -69,14 +85,11 @@ class Weights:
         self.targets = dict(targets)
         self.allocation = allocation
         self.total = sum(weight.numel() for weight in self.targets.values())
+        self.apply = Zeroing(lambda masks: ((weight, masks[name]) for name, weight in self.targets.items()))
 
     def select(self, criterion: Criterion, sparsity: float, generator: torch.Generator) -> MaskSet:
         scores = {name: criterion(weight, weight.grad, generator) for name, weight in self.targets.items()}
         return self.allocation(scores, round(sparsity * self.total))
-
-    def apply(self, masks: MaskSet) -> None:
-        for name, weight in self.targets.items():
-            weight.data.mul_(masks[name])
 
     def achieved(self, masks: MaskSet) -> float:
         return masks.sparsity
@@ -105,6 +118,7 @@ class Groups:
         self.score_side = score_side
         self.total = sum(weight.numel() for weight in self.targets.values())
         self.costs = {group.name: self._cost(group) for group in groups}
+        self.apply = Zeroing(lambda masks: output_factors(self.parameters, groups, masks))
 
     def _cost(self, group: UnitGroup) -> int:
         """Target weights that go with one unit."""
@@ -126,9 +140,6 @@ class Groups:
         scores = {name: self._scores(group, criterion, generator) for name, group in self.groups.items()}
         return remove_units(scores, self.costs, round(sparsity * self.total))
 
-    def apply(self, masks: MaskSet) -> None:
-        scale_outputs(self.parameters, self.groups.values(), masks)
-
     def achieved(self, masks: MaskSet) -> float:
         removed = sum(int((~mask).sum()) * self.costs[name] for name, mask in masks.items())
         return removed / self.total
@@ -141,14 +152,21 @@ class Groups:
         return [self.parameters[name] for name in sorted(names)]
 
 
-def scale_outputs(parameters: Mapping[str, Tensor], groups: Iterable[UnitGroup], values: Mapping[str, Tensor]) -> None:
-    """Multiply each unit's output side, in place, by its value: zeroing for masks, folding for soft gates."""
+def output_factors(
+    parameters: Mapping[str, Tensor], groups: Iterable[UnitGroup], values: Mapping[str, Tensor]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each parameter on an output side, with the units' values in a shape that multiplies it."""
     for group in groups:
         for place in group.outputs:
             parameter = parameters[place.parameter]
             shape = [-1 if dim == place.dim else 1 for dim in range(parameter.dim())]
-            factor = values[group.name].repeat_interleave(place.block).view(shape)
-            parameter.data.mul_(factor.to(parameter.device))
+            yield parameter, values[group.name].repeat_interleave(place.block).view(shape)
+
+
+def scale_outputs(parameters: Mapping[str, Tensor], groups: Iterable[UnitGroup], values: Mapping[str, Tensor]) -> None:
+    """Multiply each unit's output side, in place, by its value: zeroing for masks, folding for soft gates."""
+    for parameter, factor in output_factors(parameters, groups, values):
+        parameter.data.mul_(factor.to(parameter))
 
 
 def remove_units(scores: Mapping[str, Tensor], costs: Mapping[str, int], budget: int) -> MaskSet:
