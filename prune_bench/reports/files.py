@@ -42,9 +42,17 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def read_timing(folder: Path) -> dict[str, Any]:
-    """The folder's `timing.json`, empty while nothing has been timed."""
-    path = folder / "timing.json"
-    return _parse(path.read_text(encoding="utf-8"), str(path)) if path.exists() else {}
+    """What the folder's `timing*.json` hold together, a file for each time that models were timed; empty without one.
+
+    Raises ValueError when two of them were taken in different ways.
+    """
+    merged: dict[str, Any] = {}
+    for path in sorted(folder.glob("timing*.json")):
+        timing = _parse(path.read_text(encoding="utf-8"), str(path))
+        if merged and merged["_protocol"] != timing["_protocol"]:
+            raise ValueError(f"{path}: timed in another way than the files before it: report them apart")
+        merged.update(timing)
+    return merged
 
 
 def _lines(path: Path) -> Iterable[str]:

@@ -132,6 +132,15 @@ def test_rows_are_read_from_run_folders(tmp_path):
     assert read_timing(tmp_path) == {}
 
 
+def test_timings_taken_alike_are_read_together(tmp_path):
+    for name, run, seconds in (("timing-0", "a", 10), ("timing-1", "b", 10), ("timing-2", "c", 20)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({run: {}, "_protocol": {"seconds": seconds}}))
+    with pytest.raises(ValueError, match=r"timing-2\.json: timed in another way"):
+        read_timing(tmp_path)
+    (tmp_path / "timing-2.json").unlink()
+    assert read_timing(tmp_path) == {"a": {}, "b": {}, "_protocol": {"seconds": 10}}
+
+
 def test_unreadable_rows_are_named_with_their_line(tmp_path):
     with pytest.raises(ValueError, match=r"neither rows\.jsonl nor"):
         read_rows(tmp_path / "nowhere")
