@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -17,6 +18,7 @@ from experiments.benchmarks.turns import Variant, make_task, random_batches, tak
 from prune_bench.callbacks import L0, OMP, PARP
 from prune_bench.config import Config
 from prune_bench.presets import preset
+from prune_bench.sweep.fits import precision
 from prune_bench.tasks.transducer import TransducerTask
 
 ROUNDS = 5
@@ -59,6 +61,7 @@ def run(rounds: int = ROUNDS, device: str = "cpu", name: str = "tiny") -> Result
         if key in LIMITS:
             value = added if key == "L0 + KD" else hooks
             result.goals.append(Goal(f"{key}: added share of a step", value, LIMITS[key], at_least=False))
+    result.notes.append(f"all in {precision(config.final)}")
     result.notes.append(f"rounds of {interval} steps: PARP judges anew once in each")
     return result
 
@@ -92,12 +95,13 @@ def make_variants(config: Config, interval: int) -> tuple[dict[str, Variant], di
         "L0 + KD": L0(SPARSITY),
     }
     clocks = {key: HookClock(callback) for key, callback in ours.items()}
-    variants = {"dense": Variant(make_task(config))}
-    variants |= {key: Variant(make_task(config), [callback]) for key, callback in ours.items()}
+    variant = partial(Variant, precision=precision(config.final))
+    variants = {"dense": variant(make_task(config))}
+    variants |= {key: variant(make_task(config), [callback]) for key, callback in ours.items()}
     lightning, plain = make_task(config), make_task(config)
-    variants["Lightning ModelPruning"] = Variant(lightning, [model_pruning(lightning)])
+    variants["Lightning ModelPruning"] = variant(lightning, [model_pruning(lightning)])
     prune.global_unstructured(block_layers(plain), prune.L1Unstructured, amount=SPARSITY)
-    variants["torch.nn.utils.prune"] = Variant(plain)
+    variants["torch.nn.utils.prune"] = variant(plain)
     return variants, clocks
 
 
