@@ -15,9 +15,16 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 NAMES = ("step", "overhead", "masks", "compaction")
 
 
+def known(name: str) -> str:
+    """`name`, if there is such a benchmark; argparse's own `choices` would refuse an empty list."""
+    if name not in NAMES:
+        raise argparse.ArgumentTypeError(f"unknown benchmark {name!r}: choose from {', '.join(NAMES)}")
+    return name
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", default=NAMES, choices=NAMES, help=f"of {', '.join(NAMES)}")
+    parser.add_argument("names", nargs="*", metavar="name", type=known, help=f"of {', '.join(NAMES)}")
     parser.add_argument("--rounds", type=int, help="timed rounds over all variants (each benchmark has its own number)")
     parser.add_argument("--device", default="cpu", help="where training steps run: cpu or cuda")
     parser.add_argument("--output", default="output/benchmarks", help="folder of the JSON files")
@@ -33,7 +40,7 @@ def main() -> None:
 
     options = parse()
     torch.set_num_threads(1)
-    for name in options.names:
+    for name in options.names or NAMES:
         benchmark = importlib.import_module(f"experiments.benchmarks.{name}")
         result = benchmark.run(rounds=options.rounds or benchmark.ROUNDS, device=options.device)
         show(result)

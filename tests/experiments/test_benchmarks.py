@@ -9,11 +9,25 @@ import torch
 from torch import nn
 
 from experiments.benchmarks import compaction, masks, overhead, step
+from experiments.benchmarks.__main__ import NAMES, parse
 from experiments.benchmarks.results import Goal, Result, ratio, show, write
 from experiments.benchmarks.turns import arch_of, make_task, random_batches
 from prune_bench.models.arch import block_weights
 from prune_bench.models.transducer import Transducer
 from prune_bench.presets import preset
+
+
+@pytest.mark.parametrize("names", [[], ["masks"], [*NAMES]])
+def test_any_number_of_benchmarks_can_be_named(monkeypatch, names):
+    monkeypatch.setattr("sys.argv", ["benchmarks", *names])
+    assert parse().names == names
+
+
+def test_an_unknown_benchmark_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["benchmarks", "mask"])
+    with pytest.raises(SystemExit):
+        parse()
+    assert "choose from step" in capsys.readouterr().err
 
 
 @pytest.mark.slow
