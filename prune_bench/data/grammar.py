@@ -129,7 +129,7 @@ def inflected() -> dict[str, list[str]]:
 
 
 class Grammar:
-    """Draws sentences of at most `MAX_WORDS` words; a word's weight in its class is 1 / (rank + 3)^0.7."""
+    """Draws sentences of at most `MAX_WORDS` words; a word's weight in its class is (rank + SHIFT)^-EXPONENT."""
 
     def __init__(self) -> None:
         self.words = inflected()
