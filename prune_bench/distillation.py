@@ -63,12 +63,9 @@ class LayerwiseDistillation(nn.Module):
         assert self._lengths is not None
         frames = self._student[0].shape[1]
         inside = torch.arange(frames, device=self._lengths.device) < self._lengths[:, None]
-        total = sum((self._distance(s, t, inside) for s, t in zip(self._student, self._taught, strict=True)), start=0.0)
-        return torch.as_tensor(total) / len(self._taught)
-
-    def _distance(self, student: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
+        student, teacher = torch.stack(self._student), torch.stack(self._taught)
         if self.side == "student":
             student = self.transform(student)
         else:
             teacher = self.transform(teacher)
-        return ((student - teacher).square().mean(-1) * inside).sum() / inside.sum()
+        return ((student - teacher).square().mean(-1) * inside).sum() / (inside.sum() * len(student))

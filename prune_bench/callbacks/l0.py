@@ -67,7 +67,7 @@ class L0(PruningCallback):
         self.seed = seed
         self.teacher: LayerwiseDistillation | None = None
         self._settled: MaskSet | None = None
-        self._last: dict[str, float] = {}
+        self._last: dict[str, float | Tensor] = {}
         self._built = False
 
     # Set-up: before a checkpoint is loaded, because the teacher is the model as it was before this fit.
@@ -134,12 +134,12 @@ class L0(PruningCallback):
             target = self.sparsity * min(1.0, trainer.global_step / self.ramp_updates)
             expected = self.expected_sparsity()
             extra = extra + self.constraint(expected, target).to(loss.device)
-            self._last.update(expected=expected.item(), target=target)
+            self._last.update(expected=expected.detach(), target=target)
         if self.teacher is not None:
             with trainer.precision_plugin.forward_context():
                 distance = self.teacher.loss()
             extra = extra + self.weight * distance
-            self._last["distillation"] = distance.item()
+            self._last["distillation"] = distance.detach()
         loss.add_((extra / trainer.accumulate_grad_batches).to(loss.dtype))
 
     def on_before_optimizer_step(
@@ -204,7 +204,8 @@ class L0(PruningCallback):
         for group, probability in zip(self.groups, self.gates.probabilities().values(), strict=True):
             kept.setdefault(f"kept_{group.kind}", []).append(probability.detach())
         means = {kind: float(torch.cat(values).mean()) for kind, values in kept.items()}
-        return {**self._last, **multipliers, **means}
+        last = {name: float(value) for name, value in self._last.items()}
+        return {**last, **multipliers, **means}
 
     def export(self, model: nn.Module) -> nn.Module:
         return compact(model, self.masks)

@@ -66,7 +66,7 @@ def affected(groups: Sequence[AnyGroup], kinds: Sequence[str]) -> list[AnyGroup]
 def effective(groups: Sequence[GatedGroup], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Gate values by group with those `within` another multiplied by it. Groups that `values` leaves out are 1."""
     full = {group.name: values.get(group.name, torch.ones(group.size)).float() for group in groups}
-    return {g.name: full[g.name] * full.get(g.within or "", torch.ones(())) for g in groups}
+    return {g.name: full[g.name] * full[g.within] if g.within in full else full[g.name] for g in groups}
 
 
 def kept_counts(groups: Sequence[GatedGroup], kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -76,10 +76,12 @@ def kept_counts(groups: Sequence[GatedGroup], kept: Mapping[str, Tensor]) -> dic
 
 def total_cost(terms: Sequence[Term], counts: Mapping[str, Tensor]) -> Tensor:
     """Sum over terms of the coefficient times the product of counts (equation 2). Differentiable in the counts."""
-    total = torch.zeros((), dtype=torch.float64)
-    for term in terms:
-        total = total + term.coefficient * math.prod((counts[name].double() for name in term.groups), start=1.0)
-    return total
+    place = {name: position for position, name in enumerate(counts)}
+    longest = max(len(term.groups) for term in terms)
+    factors = [[place[n] for n in term.groups] + [len(place)] * (longest - len(term.groups)) for term in terms]
+    values = torch.stack([*counts.values(), torch.ones(())]).double()
+    coefficients = torch.tensor([term.coefficient for term in terms], dtype=torch.float64)
+    return coefficients @ values[torch.tensor(factors, dtype=torch.long)].prod(-1)
 
 
 class Gates(nn.Module):
@@ -89,39 +91,38 @@ class Gates(nn.Module):
         super().__init__()
         self.groups = list(groups)
         self.temperature = temperature
-        self.logits = nn.ParameterList([torch.full((group.size,), initial[group.kind]) for group in groups])
+        self.sizes = [group.size for group in groups]
+        self.logits = nn.Parameter(torch.cat([torch.full((group.size,), initial[group.kind]) for group in groups]))
 
     def sample(self, generator: torch.Generator) -> dict[str, Tensor]:
         """One random gate vector a group, shared by the whole batch."""
-        return {
-            group.name: sample_gates(logits, torch.rand(logits.shape, generator=generator), self.temperature)
-            for group, logits in zip(self.groups, self.logits, strict=True)
-        }
+        noise = torch.cat([torch.rand(size, generator=generator) for size in self.sizes])
+        return self._by_group(sample_gates(self.logits, noise, self.temperature))
 
     def probabilities(self) -> dict[str, Tensor]:
         """P(kept) for every unit."""
-        return {
-            group.name: keep_probability(logits, self.temperature)
-            for group, logits in zip(self.groups, self.logits, strict=True)
-        }
+        return self._by_group(keep_probability(self.logits, self.temperature))
 
     def expected_masks(self) -> MaskSet:
         """In each group the expected number of units stays, largest logits first."""
         masks = MaskSet()
-        for group, logits in zip(self.groups, self.logits, strict=True):
-            kept = round(float(keep_probability(logits.detach(), self.temperature).sum()))
-            mask = torch.zeros(group.size, dtype=torch.bool)
-            mask[logits.detach().argsort(descending=True, stable=True)[:kept]] = True
-            masks[group.name] = mask
+        for name, logits in self.scores().items():
+            kept = round(float(keep_probability(logits, self.temperature).sum()))
+            masks[name] = torch.zeros(len(logits), dtype=torch.bool)
+            masks[name][logits.argsort(descending=True, stable=True)[:kept]] = True
         return masks
 
     def settled(self) -> dict[str, Tensor]:
         """Noise-free soft gate values by group."""
-        return {name: settled_gates(logits, self.temperature) for name, logits in self.scores().items()}
+        return self._by_group(settled_gates(self.logits.detach(), self.temperature))
 
     def scores(self) -> dict[str, Tensor]:
         """Detached logits by group: the order in which units would go."""
-        return {group.name: logits.detach() for group, logits in zip(self.groups, self.logits, strict=True)}
+        return self._by_group(self.logits.detach())
+
+    def _by_group(self, values: Tensor) -> dict[str, Tensor]:
+        parts = values.split(self.sizes)
+        return {group.name: part for group, part in zip(self.groups, parts, strict=True)}
 
 
 class Constraint(nn.Module):
