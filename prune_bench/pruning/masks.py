@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-_SAMPLE = 1 << 18
 _PIECE = 1 << 18
 
 
@@ -28,7 +27,9 @@ def lowest(scores: Sequence[Tensor], count: int) -> list[Tensor]:
         raise ValueError(f"cannot select {count} of {total} scores")
     if count in (0, total):
         return [torch.full_like(score, count == total, dtype=torch.bool) for score in scores]
-    threshold, ties = _boundary(scores, count, total)
+    threshold, ties, equals = _boundary(scores, count, total)
+    if ties == equals:
+        return [score <= threshold for score in scores]
     marked = [score < threshold for score in scores]
     for piece, marks in zip(_pieces(scores), _pieces(marked), strict=True):
         if ties == 0:
@@ -43,20 +44,20 @@ def lowest(scores: Sequence[Tensor], count: int) -> list[Tensor]:
     return marked
 
 
-def _boundary(scores: Sequence[Tensor], k: int, total: int) -> tuple[float, int]:
-    """The k-th smallest score and how many of those equal to it are among the k smallest."""
+def _boundary(scores: Sequence[Tensor], k: int, total: int) -> tuple[float, int, int]:
+    """The k-th smallest score, how many of those equal to it are among the k smallest, and how many there are."""
     low, high = _bracket(scores, k, total)
     while True:
         upto, inside = _between(scores, low, high)
         if upto < k <= upto + len(inside):
             threshold = float(inside.kthvalue(k - upto).values)
-            return threshold, k - upto - _true(inside < threshold)
+            return threshold, k - upto - _true(inside < threshold), _true(inside == threshold)
         if k > upto:
             low, high = high, math.inf
             continue
         below = sum(_true(piece < low) for piece in _pieces(scores))
         if below < k:
-            return low, k - below
+            return low, k - below, upto - below
         low, high = -math.inf, low
 
 
@@ -75,7 +76,7 @@ def _bracket(scores: Sequence[Tensor], k: int, total: int) -> tuple[float, float
     extremes = [score.aminmax() for score in scores if score.numel()]
     if any(bool(low.isnan()) for low, _ in extremes):
         raise ValueError("a score is NaN: the model diverged before it was pruned")
-    stride = total // _SAMPLE | 1
+    stride = round(total ** (1 / 3)) | 1  # as much work on the sample as on the scores that it leaves to rank
     sample = torch.cat([score.flatten()[::stride].cpu() for score in scores])
     position, margin = round(k / total * len(sample)), 3 * math.isqrt(len(sample)) + 1
     low, high = position - margin, position + margin
