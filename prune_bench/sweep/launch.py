@@ -16,8 +16,6 @@ from prune_bench.config import Config
 from prune_bench.sweep.files import write_config
 
 LIBRARIES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-# glibc hands large blocks back to the kernel after each use and faults them in anew: a tenth of a training step.
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 POLL = 0.2
 
 
@@ -39,12 +37,8 @@ class Task:
         return [sys.executable, "-m", "prune_bench.sweep.worker", str(self.folder.resolve()), self.stage]
 
     def environment(self) -> dict[str, str]:
-        """This environment with the thread pools of all libraries at `execution.threads`.
-
-        Freed memory is kept for the next update, except where models are timed as they would run elsewhere.
-        """
-        allocator = {} if self.stage == "time" else ALLOCATOR
-        return {**allocator, **os.environ, **dict.fromkeys(LIBRARIES, str(self.config.execution.threads))}
+        """This environment with the thread pools of all libraries at `execution.threads`."""
+        return {**os.environ, **dict.fromkeys(LIBRARIES, str(self.config.execution.threads))}
 
 
 class Handle(Protocol):
