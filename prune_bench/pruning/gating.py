@@ -32,7 +32,7 @@ def masked_layer_norm(inputs: Tensor, norm: nn.LayerNorm, gate: Tensor, kept: in
 
 
 class _MaskedLayerNorm(torch.autograd.Function):
-    """LayerNorm after filling what is not kept with the mean of what is; `keep` is 0 or 1, `average` the mean's weights.
+    """LayerNorm after filling what is not kept with the mean of what is: `keep` is 0 or 1, `average` weighs the mean.
 
     By hand, because autograd would keep and pass over several tensors of the inputs' size.
     """
