@@ -1,0 +1,189 @@
+"""wav2vec 2.0's encoder (Baevski et al., NeurIPS 2020), torchaudio's, with heads and FFN channels per layer.
+
+State names are torchaudio's own. Every width is per layer, so that a pruned and compacted encoder is the same class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchaudio.models import Wav2Vec2Model, wav2vec2_model
+
+from prune_bench.models.low_rank import make_linear
+from prune_bench.models.units import UnitGroup, read, written
+
+LAYERS = "encoder.transformer.layers"
+
+
+@dataclass(frozen=True)
+class BlockArch:
+    """Heads and FFN channels of one Transformer layer."""
+
+    heads: int
+    ffn: int
+
+
+@dataclass(frozen=True)
+class Wav2Vec2Arch:
+    """`convs` are (channels, kernel, stride) of the convolutions that read the waveform.
+
+    `norm` is "group_norm" (over time, the first convolution alone) or "layer_norm" (over channels, each of them);
+    `norm_first` puts a block's norms before its modules. `normalize` scales each waveform to zero mean and unit
+    variance. `vocabulary` counts the outputs of the CTC head, the blank included; 0 for no head.
+    """
+
+    convs: tuple[tuple[int, int, int], ...]
+    norm: str
+    conv_bias: bool
+    width: int
+    head_width: int
+    position_kernel: int
+    position_groups: int
+    norm_first: bool
+    layers: tuple[BlockArch, ...]
+    normalize: bool = False
+    vocabulary: int = 0
+
+    def __post_init__(self) -> None:
+        layers = (layer if isinstance(layer, BlockArch) else BlockArch(**layer) for layer in self.layers)
+        object.__setattr__(self, "layers", tuple(layers))
+        object.__setattr__(self, "convs", tuple((c, k, s) for c, k, s in self.convs))
+
+    @classmethod
+    def of(cls, model: Wav2Vec2Model, normalize: bool = False) -> Wav2Vec2Arch:
+        """The architecture of a model that torchaudio built."""
+        convs, transformer = model.feature_extractor.conv_layers, model.encoder.transformer
+        position, first = transformer.pos_conv_embed.conv, transformer.layers[0].attention
+        return cls(
+            convs=tuple((one.conv.out_channels, one.kernel_size, one.stride) for one in convs),
+            norm="group_norm" if isinstance(convs[0].layer_norm, nn.GroupNorm) else "layer_norm",
+            conv_bias=convs[0].conv.bias is not None,
+            width=first.embed_dim,
+            head_width=first.head_dim,
+            position_kernel=position.kernel_size[0],
+            position_groups=position.groups,
+            norm_first=transformer.layers[0].layer_norm_first,
+            layers=tuple(
+                BlockArch(layer.attention.num_heads, layer.feed_forward.intermediate_dense.out_features)
+                for layer in transformer.layers
+            ),
+            normalize=normalize,
+            vocabulary=0 if model.aux is None else model.aux.out_features,
+        )
+
+    def keep(self, kept: Mapping[str, Tensor | Sequence[int]]) -> Wav2Vec2Arch:
+        """The smaller architecture with only the kept units of the named groups; groups not named stay whole."""
+        layers = (
+            BlockArch(
+                heads=len(kept.get(f"{LAYERS}.{i}.heads", range(layer.heads))),
+                ffn=len(kept.get(f"{LAYERS}.{i}.ffn", range(layer.ffn))),
+            )
+            for i, layer in enumerate(self.layers)
+        )
+        return replace(self, layers=tuple(layers))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Wav2Vec2Arch:
+        """The architecture that `to_dict` gave."""
+        return cls(**values)
+
+
+class Wav2Vec2(Wav2Vec2Model):
+    """(batch, samples) waveforms at 16 kHz to (batch, frames, vocabulary) CTC logits, or to hidden states.
+
+    With "group_norm" an utterance's output depends on the length it is padded to: evaluate one at a time.
+    """
+
+    def __init__(self, arch: Wav2Vec2Arch, dropout: float = 0.0, layer_drop: float = 0.0):
+        dense = wav2vec2_model(
+            extractor_mode=arch.norm,
+            extractor_conv_layer_config=list(arch.convs),
+            extractor_conv_bias=arch.conv_bias,
+            encoder_embed_dim=arch.width,
+            encoder_projection_dropout=dropout,
+            encoder_pos_conv_kernel=arch.position_kernel,
+            encoder_pos_conv_groups=arch.position_groups,
+            encoder_num_layers=len(arch.layers),
+            encoder_num_heads=arch.width // arch.head_width,
+            encoder_attention_dropout=dropout,
+            encoder_ff_interm_features=1,
+            encoder_ff_interm_dropout=dropout,
+            encoder_dropout=dropout,
+            encoder_layer_norm_first=arch.norm_first,
+            encoder_layer_drop=layer_drop,
+            aux_num_out=arch.vocabulary or None,
+        )
+        super().__init__(dense.feature_extractor, dense.encoder, dense.aux)
+        self.arch = arch
+        for layer, widths in zip(self.encoder.transformer.layers, arch.layers, strict=True):
+            resize(layer, widths, arch)
+
+    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Outputs, and how many frames of each are speech. `lengths` are in samples, None for no padding."""
+        if self.arch.normalize:
+            waveforms = normalize(waveforms, lengths)
+        return super().forward(waveforms, lengths)
+
+    def block_matrices(self) -> list[str]:
+        """Names of the weight matrices of the Transformer layers: what sparsity is a fraction of."""
+        return [name for name, p in self.named_parameters() if name.startswith(LAYERS) and p.dim() > 1]
+
+    def units(self) -> list[UnitGroup]:
+        """The heads and FFN channels of each layer."""
+        groups = []
+        for i, layer in enumerate(self.encoder.transformer.layers):
+            name, width, ffn = f"{LAYERS}.{i}", self.arch.head_width, layer.feed_forward
+            projections = [(f"{name}.attention.{p}_proj", getattr(layer.attention, f"{p}_proj")) for p in "qkv"]
+            inputs = tuple(place for path, linear in projections for place in written(path, linear, width))
+            outputs = read(f"{name}.attention.out_proj", layer.attention.out_proj, width)
+            groups.append(UnitGroup(f"{name}.heads", "heads", self.arch.layers[i].heads, inputs, outputs))
+            inputs = written(f"{name}.feed_forward.intermediate_dense", ffn.intermediate_dense)
+            outputs = read(f"{name}.feed_forward.output_dense", ffn.output_dense)
+            groups.append(UnitGroup(f"{name}.ffn", "ffn", self.arch.layers[i].ffn, inputs, outputs))
+        return [group for group in groups if group.size]
+
+
+def resize(layer: Any, widths: BlockArch, arch: Wav2Vec2Arch) -> None:
+    """Give a layer of torchaudio's as many heads and FFN channels as `widths` says."""
+    inner, attention, ffn = widths.heads * arch.head_width, layer.attention, layer.feed_forward
+    attention.num_heads = widths.heads
+    for name in ("q_proj", "k_proj", "v_proj"):
+        setattr(attention, name, make_linear(arch.width, inner))
+    attention.out_proj = make_linear(inner, arch.width)
+    if widths.heads == 0:
+        layer.attention = NoAttention(attention)
+    ffn.intermediate_dense, ffn.output_dense = make_linear(arch.width, widths.ffn), make_linear(widths.ffn, arch.width)
+
+
+class NoAttention(nn.Module):
+    """What is left of an attention without heads: the bias of its output."""
+
+    out_proj: nn.Linear
+
+    def __init__(self, attention: Any):
+        super().__init__()
+        self.embed_dim, self.num_heads, self.head_dim = attention.embed_dim, 0, attention.head_dim
+        for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
+            setattr(self, name, getattr(attention, name).requires_grad_(name == "out_proj"))
+
+    def forward(self, x: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
+        return self.out_proj.bias.expand_as(x), None
+
+
+def normalize(waveforms: Tensor, lengths: Tensor | None) -> Tensor:
+    """Each waveform at zero mean and unit variance over its own samples; padding becomes zero."""
+    if lengths is None:
+        return F.layer_norm(waveforms, waveforms.shape[-1:])
+    inside = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None]
+    count = lengths[:, None]
+    centred = (waveforms - (waveforms * inside).sum(1, keepdim=True) / count) * inside
+    return centred * (centred.square().sum(1, keepdim=True) / count + 1e-5).rsqrt()
