@@ -1,0 +1,164 @@
+"""Encoders of other projects: equal outputs before and after import, and one clear line for what cannot be read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchaudio.models import wav2vec2_model
+
+from prune_bench.compaction import largest_difference
+from prune_bench.models.pretrained import from_bundle, load_pretrained, read_convs
+
+CONVS = [(12, 10, 5), (12, 3, 2), (16, 2, 2)]
+CONFIG = {
+    "conv_dim": [12, 12, 16], "conv_kernel": [10, 3, 2], "conv_stride": [5, 2, 2], "conv_bias": True,
+    "feat_extract_norm": "layer", "hidden_size": 24, "num_attention_heads": 4, "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 4, "do_stable_layer_norm": True, "intermediate_size": 40, "num_hidden_layers": 2,
+}  # fmt: skip
+FAIRSEQ = {
+    "conv_feature_layers": "[(12, 10, 5)] + [(12, 3, 2)] * 1 + [(16,2,2)]", "conv_bias": True,
+    "extractor_mode": "layer_norm", "encoder_embed_dim": 24, "encoder_attention_heads": 4, "conv_pos": 8,
+    "conv_pos_groups": 4, "layer_norm_first": True, "encoder_ffn_embed_dim": 40, "encoder_layers": 2,
+}  # fmt: skip
+TO_FAIRSEQ = (
+    ("encoder.feature_projection.projection.", "post_extract_proj."),
+    ("encoder.feature_projection.layer_norm.", "layer_norm."),
+    ("encoder.transformer.pos_conv_embed.conv.", "encoder.pos_conv.0."),
+    ("encoder.transformer.", "encoder."),
+    (".attention.", ".self_attn."),
+    ("feed_forward.intermediate_dense", "fc1"),
+    ("feed_forward.output_dense", "fc2"),
+)
+
+
+@pytest.fixture
+def original():
+    torch.manual_seed(0)
+    return wav2vec2_model("layer_norm", CONVS, True, 24, 0.0, 8, 4, 2, 4, 0.0, 40, 0.0, 0.0, True, 0.0, None).eval()
+
+
+def speech() -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(2, 700), torch.tensor([700, 480])
+
+
+def old_weight_norm(name: str) -> str:
+    return name.replace("parametrizations.weight.original0", "weight_g").replace(
+        "parametrizations.weight.original1", "weight_v"
+    )
+
+
+def write_hugging_face(folder, model, **changes) -> None:
+    """In the layout and under the names of Hugging Face's Wav2Vec2ForPreTraining."""
+    state = {"wav2vec2.masked_spec_embed": torch.zeros(24), "project_q.weight": torch.zeros(2, 2)}
+    for name, tensor in model.state_dict().items():
+        short = name.removeprefix("encoder.").replace("transformer.", "encoder.")
+        state[f"wav2vec2.{short}"] = tensor.clone()
+    save_file(state, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({**CONFIG, **changes}))
+
+
+def write_fairseq(file, model, normalize: bool = False) -> None:
+    state = {"mask_emb": torch.zeros(24), "quantizer.vars": torch.zeros(1, 2, 2), "final_proj.bias": torch.zeros(2)}
+    for name, tensor in model.state_dict().items():
+        for there, here in TO_FAIRSEQ:
+            name = name.replace(there, here)
+        layer = name.split(".")
+        if layer[0] == "feature_extractor":
+            place = {"conv": "0", "layer_norm": "2.1"}[layer[3]]
+            name = ".".join((*layer[:3], place, layer[4]))
+        elif layer[1] == "layers" and layer[3] == "layer_norm":
+            name = name.replace(".layer_norm.", ".self_attn_layer_norm.")
+        state[old_weight_norm(name)] = tensor
+    torch.save({"model": state, "cfg": {"model": FAIRSEQ, "task": {"normalize": normalize}}, "args": None}, file)
+
+
+def test_a_hugging_face_folder_computes_the_same(tmp_path, original):
+    write_hugging_face(tmp_path, original)
+    assert largest_difference(load_pretrained(tmp_path), original, *speech()) == 0.0
+
+
+def test_a_folder_that_transformers_wrote_computes_the_same(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    for head, vocabulary in (("Wav2Vec2ForPreTraining", 0), ("Wav2Vec2ForCTC", 11)):
+        config = transformers.Wav2Vec2Config(**CONFIG, vocab_size=11, num_feat_extract_layers=3)
+        peer = getattr(transformers, head)(config).eval()
+        peer.save_pretrained(tmp_path)
+        model = load_pretrained(tmp_path)
+        assert model.arch.vocabulary == vocabulary
+        waveforms, _ = speech()
+        expected = peer(waveforms).logits if vocabulary else peer.wav2vec2(waveforms).last_hidden_state
+        torch.testing.assert_close(model(waveforms)[0], expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_fairseq_checkpoint_computes_the_same(tmp_path, original, normalize):
+    write_fairseq(tmp_path / "wav2vec.pt", original, normalize)
+    model = load_pretrained(tmp_path / "wav2vec.pt")
+    waveforms = 3 * speech()[0] + 1
+    expected = torch.nn.functional.layer_norm(waveforms, (700,)) if normalize else waveforms
+    torch.testing.assert_close(model(waveforms)[0], original(expected)[0])
+
+
+class Bundle:
+    def __init__(self, model, wrapped: bool):
+        self.model, self.wrapped = model, wrapped
+
+    def get_model(self):
+        if not self.wrapped:
+            return self.model
+        outer = torch.nn.Module()
+        outer.model = self.model
+        return outer
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_bundle_keeps_its_weights_and_its_normalisation(original, wrapped):
+    model = from_bundle(Bundle(original, wrapped))
+    assert model.arch.normalize == wrapped
+    assert all(torch.equal(tensor, original.state_dict()[name]) for name, tensor in model.state_dict().items())
+
+
+def test_fairseqs_text_of_the_convolutions():
+    assert read_convs("[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] + [(512,2,2)]") == (
+        (512, 10, 5), *((512, 3, 2),) * 4, (512, 2, 2), (512, 2, 2)
+    )  # fmt: skip
+    assert read_convs("[(8, 4, 2), (6, 3, 1)] * 2") == ((8, 4, 2), (6, 3, 1)) * 2
+    with pytest.raises(ValueError, match="not a sum of lists"):
+        read_convs("__import__('os').getcwd()")
+
+
+def spoil(folder, original, fault: str):
+    """A source with one fault, and what the message must name."""
+    if fault == "nothing":
+        return folder / "absent", "xlsr-53"
+    if fault == "size":
+        write_hugging_face(folder, original, intermediate_size=44)
+        return folder, "intermediate_dense"
+    if fault == "weights":
+        (folder / "config.json").write_text(json.dumps(CONFIG))
+        return folder, "model.safetensors or pytorch_model.bin is missing"
+    if fault == "key":
+        (folder / "config.json").write_text(json.dumps({"hidden_size": 24}))
+        return folder, "num_attention_heads"
+    file = folder / "checkpoint.pt"
+    if fault == "truncated":
+        write_fairseq(file, original)
+        file.write_bytes(file.read_bytes()[:2000])
+        return file, "checkpoint.pt is not a readable checkpoint"
+    if fault == "code":
+        torch.save({"model": Bundle(None, False)}, file)
+        return file, "checkpoint.pt is not a readable checkpoint"
+    torch.save({"model": {"decoder.weight": torch.zeros(1)}, "cfg": {"model": FAIRSEQ}}, file)
+    return file, "decoder.weight is not a weight of a wav2vec2 encoder"
+
+
+@pytest.mark.parametrize("fault", ["nothing", "size", "weights", "key", "truncated", "code", "names"])
+def test_a_bad_source_is_one_clear_line(tmp_path, original, fault):
+    source, named = spoil(tmp_path, original, fault)
+    with pytest.raises(ValueError, match=r"\A[^\n]+\Z") as caught:
+        load_pretrained(source)
+    assert named in str(caught.value)
