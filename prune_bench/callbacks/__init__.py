@@ -5,13 +5,14 @@ from __future__ import annotations
 from lightning import Callback
 
 from prune_bench.callbacks.base import PruningCallback
+from prune_bench.callbacks.iterative import IMP
 from prune_bench.callbacks.l0 import L0
 from prune_bench.callbacks.low_rank import LowRank
-from prune_bench.callbacks.magnitude import OMP, PARP
+from prune_bench.callbacks.magnitude import MPI, OMP, PARP, RP
 from prune_bench.config import Config
 from prune_bench.pruning.methods import METHODS, Method
 
-__all__ = ["L0", "OMP", "PARP", "LowRank", "PruningCallback", "callbacks_for"]
+__all__ = ["IMP", "L0", "MPI", "OMP", "PARP", "RP", "LowRank", "PruningCallback", "callbacks_for"]
 
 
 def _omp(config: Config, method: Method) -> Callback:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -23,7 +24,7 @@ class ScoredPruning(PruningCallback):
 
     `structure` is "weights" (single weights, any LightningModule) or "groups" (heads, FFN channels, convolution
     modules of a model that offers `units()`). `include`, `exclude` and `convolutions` choose the weights: see
-    `find_targets`.
+    `find_targets`. `mask` stands in for the first one drawn: a mask of another model of this shape, task or language.
     """
 
     revival = "hard"
@@ -40,6 +41,7 @@ class ScoredPruning(PruningCallback):
         include: Patterns = (),
         exclude: Patterns = (),
         convolutions: bool = False,
+        mask: Mapping[str, Tensor] | None = None,
         seed: int = 0,
     ):
         super().__init__(sparsity)
@@ -48,7 +50,7 @@ class ScoredPruning(PruningCallback):
         self.allocation = ALLOCATIONS[allocation]
         self.kinds = kinds
         self.choice: dict[str, Any] = {"include": include, "exclude": exclude, "convolutions": convolutions}
-        self.seed = seed
+        self.mask, self.seed = mask, seed
         self._pruner: Pruner | None = None
         self._restored: dict[str, Any] | None = None
         self._dense_values: list[Tensor] = []
@@ -76,7 +78,10 @@ class ScoredPruning(PruningCallback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         schedule = self.schedule(planned_updates(trainer))
-        self._pruner = Pruner(self.criterion, self._bind(pl_module), schedule, self.revival, self.seed)
+        structure = self._bind(pl_module)
+        if self.mask is not None:
+            MaskSet(self.mask).match(structure.shapes())
+        self._pruner = Pruner(self.criterion, structure, schedule, self.revival, self.seed, self.mask)
         if self._restored is not None:
             self._pruner.load_state_dict(self._restored)
             self._restored = None
@@ -104,8 +109,9 @@ class ScoredPruning(PruningCallback):
             self.pruner.structure.apply(self.masks)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for tensor, dense in zip(self.pruner.structure.zeroed(), self._dense_values, strict=True):
-            tensor.data.copy_(dense)
+        if self._dense_values:
+            for tensor, dense in zip(self.pruner.structure.zeroed(), self._dense_values, strict=True):
+                tensor.data.copy_(dense)
         self._dense_values = []
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -134,6 +140,20 @@ class OMP(ScoredPruning):
 
     def schedule(self, updates: int) -> Schedule:
         return OneShot(self.sparsity, round(self.at * updates))
+
+
+class MPI(OMP):
+    """Magnitude pruning at initialisation: a mask of the weights as they come, held (PARP, section 2.3)."""
+
+    def __init__(self, sparsity: float, **options: Any):
+        super().__init__(sparsity, at=0.0, **options)
+
+
+class RP(OMP):
+    """Random pruning: a random mask, held; what it loses is what the choice of a mask is worth."""
+
+    def __init__(self, sparsity: float, **options: Any):
+        super().__init__(sparsity, at=0.0, criterion="random", **options)
 
 
 class PARP(ScoredPruning):

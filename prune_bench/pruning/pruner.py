@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from prune_bench.pruning.criteria import Criterion
 from prune_bench.pruning.masks import MaskSet
@@ -20,7 +22,8 @@ class Pruner:
     """Draws masks when the schedule says so and zeroes what they remove.
 
     `revival` "hard" zeroes removed units after every update, so that they stay dead; "free" zeroes them only when a
-    mask is drawn, so that they train on from zero and are judged again (PARP, Algorithm 1).
+    mask is drawn, so that they train on from zero and are judged again (PARP, Algorithm 1). `initial` takes the place
+    of the first draw: a mask from another model, task or language.
     """
 
     criterion: Criterion
@@ -28,6 +31,7 @@ class Pruner:
     schedule: Schedule
     revival: str
     seed: int = 0
+    initial: Mapping[str, Tensor] | None = None
     masks: MaskSet = field(default_factory=MaskSet)
     churn: float = 0.0
 
@@ -42,11 +46,15 @@ class Pruner:
 
     def draw(self, step: int) -> None:
         """Judge all units anew at the schedule's sparsity and zero the removed ones."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        masks = self.structure.select(self.criterion, self.schedule.sparsity_at(step), generator)
+        masks = self.select(step) if self.masks or self.initial is None else MaskSet(self.initial)
         self.churn = masks.churn(self.masks) if self.masks else 0.0
         self.masks = masks
         self.structure.apply(masks)
+
+    def select(self, step: int) -> MaskSet:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        kept = self.masks if self.revival == "hard" else {}
+        return self.structure.select(self.criterion, self.schedule.sparsity_at(step), generator, kept)
 
     def finish(self, step: int) -> None:
         """Leave the model exactly sparse: free units are judged a last time."""

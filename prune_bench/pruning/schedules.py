@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,3 +70,33 @@ class Polynomial:
     def is_update_step(self, step: int) -> bool:
         lands = step == self.end and self.initial != self.final
         return step >= self.begin and (lands or (step - self.begin) % self.interval == 0)
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """The next of `targets` after every `length` updates; the last one is held (iterative pruning)."""
+
+    targets: tuple[float, ...]
+    length: int
+
+    def sparsity_at(self, step: int) -> float:
+        finished = min(step // self.length, len(self.targets))
+        return self.targets[finished - 1] if finished else 0.0
+
+    def is_update_step(self, step: int) -> bool:
+        return step % self.length == 0 and 0 < step // self.length <= len(self.targets)
+
+
+def round_targets(sparsity: float, step: str = "original10") -> tuple[float, ...]:
+    """The sparsity after each round of iterative pruning, the last one `sparsity` itself.
+
+    Each round removes a tenth of the weights: of all ("original10", nine rounds to 90 %, as published results count)
+    or of those still there ("remaining10", 22 rounds, as PARP's text says).
+    """
+    if step == "original10":
+        rounds = math.ceil(round(10 * sparsity, 9))
+        return tuple(min(number / 10, sparsity) for number in range(1, rounds + 1))
+    if step == "remaining10":
+        rounds = math.ceil(round(math.log(1 - sparsity) / math.log(0.9), 9))
+        return tuple(min(1 - 0.9**number, sparsity) for number in range(1, rounds + 1))
+    raise ValueError(f"step={step!r}: choose original10 or remaining10")

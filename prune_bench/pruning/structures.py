@@ -6,6 +6,7 @@ remove, in place, and `achieved` is the removed fraction of the one denominator 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -48,10 +49,16 @@ class UnitGroup(Group, Protocol):
     def outputs(self) -> tuple[Slice, ...]: ...
 
 
-class Structure(Protocol):
-    """What `Pruner` needs of a structure."""
+Masks = Mapping[str, Tensor]
+NOTHING: Masks = {}
 
-    def select(self, criterion: Criterion, sparsity: float, generator: torch.Generator) -> MaskSet: ...
+
+class Structure(Protocol):
+    """What `Pruner` needs of a structure. Units that `kept` removes are the first to go in `select`."""
+
+    def select(
+        self, criterion: Criterion, sparsity: float, generator: torch.Generator, kept: Masks = NOTHING
+    ) -> MaskSet: ...
 
     def apply(self, masks: MaskSet) -> None: ...
 
@@ -60,6 +67,11 @@ class Structure(Protocol):
     def shapes(self) -> dict[str, torch.Size]: ...
 
     def zeroed(self) -> Iterable[Tensor]: ...
+
+
+def lower(scores: Mapping[str, Tensor], kept: Masks) -> dict[str, Tensor]:
+    """Scores with those that `kept` removes below all others, so that what is gone stays gone."""
+    return {name: s.masked_fill(~kept[name], -math.inf) if name in kept else s for name, s in scores.items()}
 
 
 class Zeroing:
@@ -87,9 +99,11 @@ class Weights:
         self.total = sum(weight.numel() for weight in self.targets.values())
         self.apply = Zeroing(lambda masks: ((weight, masks[name]) for name, weight in self.targets.items()))
 
-    def select(self, criterion: Criterion, sparsity: float, generator: torch.Generator) -> MaskSet:
+    def select(
+        self, criterion: Criterion, sparsity: float, generator: torch.Generator, kept: Masks = NOTHING
+    ) -> MaskSet:
         scores = {name: criterion(weight, weight.grad, generator) for name, weight in self.targets.items()}
-        return self.allocation(scores, round(sparsity * self.total))
+        return self.allocation(lower(scores, kept), round(sparsity * self.total))
 
     def achieved(self, masks: MaskSet) -> float:
         return masks.sparsity
@@ -136,9 +150,11 @@ class Groups:
             count += weight.numel() // group.size
         return (square / count).sqrt()
 
-    def select(self, criterion: Criterion, sparsity: float, generator: torch.Generator) -> MaskSet:
+    def select(
+        self, criterion: Criterion, sparsity: float, generator: torch.Generator, kept: Masks = NOTHING
+    ) -> MaskSet:
         scores = {name: self._scores(group, criterion, generator) for name, group in self.groups.items()}
-        return remove_units(scores, self.costs, round(sparsity * self.total))
+        return remove_units(lower(scores, kept), self.costs, round(sparsity * self.total))
 
     def achieved(self, masks: MaskSet) -> float:
         removed = sum(int((~mask).sum()) * self.costs[name] for name, mask in masks.items())

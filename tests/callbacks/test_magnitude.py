@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from strangers import Classifier, SpeechClassifier, loader, trainer
 from torch import nn
 
-from prune_bench.callbacks import OMP, PARP
+from prune_bench.callbacks import MPI, OMP, PARP, RP
 from prune_bench.pruning.masks import iou
 from prune_bench.pruning.targets import find_targets
 
@@ -21,7 +21,7 @@ def zeros(module: nn.Module, **choice) -> int:
     return sum(int((weight == 0).sum()) for weight in find_targets(module, **choice).values())
 
 
-@pytest.mark.parametrize("callback", [OMP, PARP])
+@pytest.mark.parametrize("callback", [OMP, PARP, MPI, RP])
 @pytest.mark.parametrize("sparsity", [0.3, 0.9])
 def test_a_strangers_classifier_ends_exactly_sparse_under_decay(tmp_path, callback, sparsity):
     module, pruning = Classifier(), callback(sparsity)
@@ -171,6 +171,42 @@ def test_a_killed_run_resumes_to_identical_weights_and_masks(tmp_path, make, kil
     assert whole_pruning.masks.checksum() == resumed_pruning.masks.checksum()
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_random_mask_depends_on_the_seed_alone_and_is_at_chance_with_magnitude(tmp_path):
+    masks = []
+    for seed, make in ((1, RP), (1, RP), (2, RP), (1, MPI)):
+        pruning = make(0.5, seed=seed)
+        trainer(tmp_path, pruning, steps=1).fit(Classifier(), loader())
+        masks.append(pruning.masks)
+    assert masks[0].checksum() == masks[1].checksum() != masks[2].checksum()
+    assert iou(masks[0], masks[3]) == pytest.approx(1 / 3, abs=0.03)
+
+
+@pytest.mark.parametrize("callback", [OMP, PARP])
+def test_a_given_mask_stands_in_for_the_first_one(tmp_path, callback):
+    source = RP(0.5, seed=3)
+    trainer(tmp_path, source, steps=1).fit(Classifier(), loader())
+    pruning = callback(0.5, mask=source.masks)
+    trainer(tmp_path, pruning, steps=2).fit(Classifier(rate=0.0, decay=0.0), loader())
+    assert iou(source.masks, pruning.masks) == 1.0
+    with pytest.raises(ValueError, match="mask of another model"):
+        trainer(tmp_path, callback(0.5, mask=source.masks), steps=1).fit(SpeechClassifier(), loader(width=800))
+
+
+def test_validation_before_the_first_mask_leaves_the_weights_alone(tmp_path):
+    module = Classifier(rate=0.0, decay=0.0)
+    before = module.layers[2].weight.detach().clone()
+    seen = []
+
+    class Watch(lightning.Callback):
+        def on_validation_end(self, trainer, pl_module):
+            seen.append(torch.equal(pl_module.layers[2].weight, before))
+
+    run = trainer(tmp_path, OMP(0.5, at=0.5), Watch(), steps=4, val_check_interval=1)
+    run.fit(module, loader(), loader())
+    assert seen[0]
+    assert not seen[-1]
 
 
 def test_wav2vec2_is_pruned_without_its_first_and_last_linear(tmp_path):

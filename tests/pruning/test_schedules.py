@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from prune_bench.pruning.schedules import OneShot, Polynomial, Repeated
+from prune_bench.pruning.schedules import OneShot, Polynomial, Repeated, Rounds, round_targets
 
 
 def test_cubic_values():
@@ -36,3 +36,27 @@ def test_repeated_judges_at_the_start_and_every_interval():
     schedule = Repeated(0.9, interval=4)
     assert [step for step in range(10) if schedule.is_update_step(step)] == [0, 4, 8]
     assert schedule.sparsity_at(0) == 0.9
+
+
+def test_rounds_reach_each_target_after_its_updates_and_hold_the_last():
+    rounds = Rounds((0.1, 0.2, 0.25), length=4)
+    assert [step for step in range(40) if rounds.is_update_step(step)] == [4, 8, 12]
+    assert [rounds.sparsity_at(step) for step in (0, 3, 4, 8, 11, 12, 39)] == [0.0, 0.0, 0.1, 0.2, 0.2, 0.25, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "step", "count"),
+    [(0.9, "original10", 9), (0.3, "original10", 3), (0.85, "original10", 9), (0.9, "remaining10", 22)],
+)
+def test_rounds_of_iterative_pruning_end_at_the_sparsity(sparsity, step, count):
+    targets = round_targets(sparsity, step)
+    assert len(targets) == count
+    assert targets[-1] == sparsity
+    assert list(targets) == sorted(set(targets))
+    assert targets[0] == pytest.approx(0.1)
+    assert targets[1] == pytest.approx(0.2 if step == "original10" else 0.19)
+
+
+def test_another_step_of_iterative_pruning_is_refused():
+    with pytest.raises(ValueError, match="original10 or remaining10"):
+        round_targets(0.5, "tenth")
