@@ -1,4 +1,5 @@
-"""A small English grammar with Zipf-like word frequencies: the text of the synthetic corpus.
+"""Sentences with Zipf-like word frequencies, the text of the synthetic corpus: a small English grammar, and words of
+other languages.
 
 A rule is a list of (weight, expansion); a lower-case word stands for itself, an upper-case one for a rule or a word
 class. Words of a class are listed from frequent to rare.
@@ -8,10 +9,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
+LEXICONS = Path(__file__).parent / "lexicons"
 MAX_WORDS = 9
+SHORTEST, LONGEST = 3, 7
 EXPONENT, SHIFT = 1.1, 2.0
 
 RULES: dict[str, list[tuple[float, str]]] = {
@@ -183,11 +187,40 @@ def owner(sentence: str) -> str:
     raise AssertionError
 
 
-def sentences(split: str, count: int, seed: int) -> Iterator[str]:
-    """`count` different sentences of `split`, a function of (split, seed); a larger count continues a smaller one."""
-    grammar, random, seen = Grammar(), np.random.default_rng([seed, zlib.crc32(split.encode())]), set[str]()
+def languages() -> list[str]:
+    """The languages beside English."""
+    return sorted(path.stem for path in LEXICONS.glob("*.txt"))
+
+
+class Lexicon:
+    """Sentences without grammar: words of a file of `LEXICONS`, the first ones most often, none twice in a row.
+
+    Raises ValueError for a language that has no file.
+    """
+
+    def __init__(self, language: str) -> None:
+        if language not in languages():
+            raise ValueError(f"no words of language {language!r}: choose from {', '.join(languages())}")
+        self.words = (LEXICONS / f"{language}.txt").read_text(encoding="utf-8").split()
+        self.cumulated = zipf(len(self.words))
+
+    def sentence(self, random: np.random.Generator) -> str:
+        words: list[str] = []
+        length = random.integers(SHORTEST, LONGEST + 1)
+        while len(words) < length:
+            word = self.words[np.searchsorted(self.cumulated, random.random(), side="right")]
+            words += [word] * (words[-1:] != [word])
+        return " ".join(words)
+
+
+def sentences(split: str, count: int, seed: int, language: str = "en") -> Iterator[str]:
+    """`count` different sentences of `split`, a function of (language, split, seed); a larger count continues a
+    smaller one."""
+    source = Grammar() if language == "en" else Lexicon(language)
+    name = split if language == "en" else f"{language}/{split}"
+    random, seen = np.random.default_rng([seed, zlib.crc32(name.encode())]), set[str]()
     while len(seen) < count:
-        sentence = grammar.sentence(random)
+        sentence = source.sentence(random)
         if owner(sentence) == split and sentence not in seen:
             seen.add(sentence)
             yield sentence

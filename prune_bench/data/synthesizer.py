@@ -1,8 +1,9 @@
-"""eSpeak NG behind a pipe: a script of the standard library alone, run by `synthesize` in a process of its own.
+"""eSpeak NG behind a pipe: a script of the standard library alone, run in a process of its own.
 
 The engine keeps global state, so a fresh process, the random seed set first and a fixed order of requests are what
-makes its output equal to the bit. The process reads one JSON job from standard input and writes, to standard output,
-the sample rate, then for each request its number of samples and the 16-bit samples (all integers little-endian).
+makes its output equal to the bit. The process reads one JSON job from standard input. To speak, it writes to standard
+output the sample rate, then for each request its number of samples and the 16-bit samples (all integers
+little-endian); to transcribe, a JSON list.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 SYNCHRONOUS, DONT_EXIT, UTF8 = 2, 0x8000, 1
 RATE, PITCH = 1, 3
+IPA = 2
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,31 @@ def synthesize(voice: str, seed: int, requests: Sequence[Request]) -> tuple[int,
 
     Raises ValueError for a variant that the engine's data folder does not hold, RuntimeError for a failed synthesis.
     """
+    return unpack(run_engine(voice, {"seed": seed, "requests": [asdict(request) for request in requests]}))
+
+
+def transcribe(voice: str, texts: Sequence[str]) -> list[str]:
+    """How `voice` pronounces each text: the engine's own IPA, words apart by a space, phones within one by `_`.
+
+    Raises RuntimeError for a language that the engine lacks.
+    """
+    return list(json.loads(run_engine(voice, {"seed": 1, "texts": list(texts)})))
+
+
+def run_engine(voice: str, job: dict[str, Any]) -> bytes:
+    """What a fresh process of the engine writes for a job."""
     import espeakng_loader
 
     library, data = Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
     check_variant(voice, data)
-    job = {"library": str(library), "voice": voice, "seed": seed, "requests": [asdict(request) for request in requests]}
+    job = {"library": str(library), "voice": voice, **job}
     # The engine holds its data path in 160 bytes; a relative one is always short enough.
     command = [sys.executable, "-I", str(Path(__file__).resolve())]
     done = subprocess.run(command, input=json.dumps(job).encode(), capture_output=True, cwd=data.parent)
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit status {done.returncode}"]
         raise RuntimeError(f"eSpeak NG failed for voice {voice!r}: {lines[-1]}")
-    return unpack(done.stdout)
+    return done.stdout
 
 
 def check_variant(voice: str, data: Path) -> None:
@@ -84,6 +99,16 @@ def speak(engine: Any, request: dict[str, Any], chunks: list[bytes]) -> bytes:
     return b"".join(chunks)
 
 
+def pronounce(engine: Any, text: str) -> str:
+    """IPA of one text; the engine hands it over clause by clause and moves the pointer on."""
+    text_bytes = ctypes.create_string_buffer(text.encode())
+    place = ctypes.c_void_p(ctypes.addressof(text_bytes))
+    clauses = []
+    while place.value:
+        clauses.append(engine.espeak_TextToPhonemes(ctypes.byref(place), UTF8, IPA | ord("_") << 8).decode())
+    return " ".join(clauses)
+
+
 def main() -> None:
     job, output, chunks = json.load(sys.stdin), sys.stdout.buffer, []  # type: ignore[var-annotated]
 
@@ -99,6 +124,10 @@ def main() -> None:
         raise SystemExit(f"initialisation returned {sample_rate}")
     checked(engine.espeak_ng_SetRandSeed(ctypes.c_long(job["seed"])), f"setting seed {job['seed']}")
     checked(engine.espeak_SetVoiceByName(job["voice"].encode()), f"setting voice {job['voice']!r}")
+    if "texts" in job:
+        engine.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        output.write(json.dumps([pronounce(engine, text) for text in job["texts"]]).encode())
+        return
     engine.espeak_SetSynthCallback(receive)
     output.write(struct.pack("<i", sample_rate))
     for request in job["requests"]:

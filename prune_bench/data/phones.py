@@ -1,0 +1,35 @@
+"""Phones of a text as eSpeak NG pronounces it, as tokens apart by a space: the targets of phone recognition."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from prune_bench.data.synthesizer import transcribe
+
+VOICES = {"zh": "cmn"}
+STRESS, TONES, SWITCH = "ˈˌ", "12345ɜ", re.compile(r"\([a-z-]+\)")
+# The engine has no IPA for some phones of ky, ru and zh and gives its own mnemonics.
+MNEMONICS = (
+    ("dZ", "dʒ"), ("tS", "tʃ"), ("S", "ʃ"), ("N", "ŋ"), ("X", "χ"), ("oe", "œ"), ("l-", "ɫ"), ("s.", "ʂ"), ("i.", "ɨ"),
+    (":", "ː"), ("[", ""), ("-", ""), ("^", ""), ("̪", ""),
+)  # fmt: skip
+
+
+def phonemize(language: str, texts: Sequence[str]) -> list[str]:
+    """The phones of each text, without stress, tone and word boundaries. RuntimeError for an unknown language."""
+    raw = transcribe(VOICES.get(language, language), texts)
+    return [" ".join(clean(transcription, tonal=language == "zh")) for transcription in raw]
+
+
+def clean(transcription: str, tonal: bool = False) -> list[str]:
+    """The phones of a transcription of the engine."""
+    tokens = (token.strip(STRESS) for token in re.split(r"[_\s]+", SWITCH.sub("", transcription)))
+    return [phone for token in tokens if (phone := spell(token.rstrip(TONES) if tonal else token))]
+
+
+def spell(token: str) -> str:
+    """A token of the engine in IPA."""
+    for mnemonic, phone in MNEMONICS:
+        token = token.replace(mnemonic, phone)
+    return token
