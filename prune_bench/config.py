@@ -16,9 +16,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 @dataclass
 class CorpusConfig:
-    """Where speech and text come from. Subsets join with `+`, as in `train-clean-100+train-clean-360`."""
+    """Where speech and text come from. Subsets join with `+`, as in `train-clean-100+train-clean-360`.
+
+    `targets` are the words of the transcripts, or `phones`: how eSpeak NG pronounces them in `language`.
+    """
 
     name: str = "espeak"
+    language: str = "en"
+    targets: str = "words"
     root: str = ""
     download: bool = False
     on_bad: str = "fail"
@@ -49,7 +54,10 @@ class FeatureConfig:
 
 @dataclass
 class TokenizerConfig:
-    """`kind` is `characters` or `sentencepiece`; `size` counts sentencepiece units without the blank."""
+    """`kind` is `characters`, `sentencepiece` or `words` (tokens apart by spaces: phones, too).
+
+    `size` counts sentencepiece units without the blank.
+    """
 
     kind: str = "sentencepiece"
     size: int = 128
@@ -168,7 +176,8 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed")
 CHOICES: dict[str, tuple[str, ...]] = {
     "corpus.name": ("espeak", "fsdd", "librispeech", "manifest"),
     "corpus.on_bad": ("fail", "skip"),
-    "tokenizer.kind": ("characters", "sentencepiece"),
+    "corpus.targets": ("words", "phones"),
+    "tokenizer.kind": ("characters", "sentencepiece", "words"),
     "model.predictor": ("stateless", "lstm"),
     "pruning.structure": ("groups", "weights"),
     "pruning.counter": ("exact", "paper_eq3"),

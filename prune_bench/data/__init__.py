@@ -15,6 +15,7 @@ from prune_bench.data.audio import LogMel, SpecAugment, read_audio
 from prune_bench.data.batches import Batch, SpeechData, evaluation_batches
 from prune_bench.data.corpora import SPLITS
 from prune_bench.data.extraction import feature_stores
+from prune_bench.data.phones import with_phones
 from prune_bench.data.store import FeatureStore, describe, merge
 from prune_bench.data.tokenizers import VERSION, Tokenizer, load_tokenizer, train_tokenizer
 
@@ -37,6 +38,8 @@ def prepare(config: Config, cache: str | Path, progress: bool = True) -> Corpus:
     `corpus.on_bad=skip` such utterances are left out and counted by reason in print.
     """
     stores = feature_stores(config.corpus, config.features, Path(cache), progress)
+    if config.corpus.targets == "phones":
+        stores = {split: with_phones(store, config.corpus.language, Path(cache)) for split, store in stores.items()}
     tokenizer = cached_tokenizer(config.tokenizer, stores["train"].texts, Path(cache))
     splits = {}
     for split in SPLITS:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
 
+from filelock import FileLock
+
+from prune_bench.data.store import FeatureStore
 from prune_bench.data.synthesizer import transcribe
 
 VOICES = {"zh": "cmn"}
@@ -18,8 +27,13 @@ MNEMONICS = (
 
 def phonemize(language: str, texts: Sequence[str]) -> list[str]:
     """The phones of each text, without stress, tone and word boundaries. RuntimeError for an unknown language."""
-    raw = transcribe(VOICES.get(language, language), texts)
+    raw = transcribe(engine_name(language), texts)
     return [" ".join(clean(transcription, tonal=language == "zh")) for transcription in raw]
+
+
+def engine_name(language: str) -> str:
+    """What the engine calls a language."""
+    return VOICES.get(language, language)
 
 
 def clean(transcription: str, tonal: bool = False) -> list[str]:
@@ -33,3 +47,16 @@ def spell(token: str) -> str:
     for mnemonic, phone in MNEMONICS:
         token = token.replace(mnemonic, phone)
     return token
+
+
+def with_phones(store: FeatureStore, language: str, cache: Path) -> FeatureStore:
+    """The store with the phones of its texts in their place, kept in folder `cache`."""
+    known = [language, version("espeakng-loader"), MNEMONICS, store.texts]
+    path = cache / "phones" / f"{language}-{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(phonemize(language, store.texts)))
+            os.replace(partial, path)
+    return replace(store, texts=json.loads(path.read_text()))

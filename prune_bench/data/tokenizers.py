@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 import sentencepiece
 
@@ -31,39 +31,65 @@ class Tokenizer(Protocol):
     def save(self, path: str | Path) -> None: ...
 
 
-class Characters:
-    """One unit a character of the training text."""
+class Symbols:
+    """One unit a symbol of the training text; a subclass says how a text splits into symbols."""
 
-    kind: ClassVar[str] = "characters"
+    kind: ClassVar[str]
+    separator: ClassVar[str]
 
-    def __init__(self, alphabet: str) -> None:
-        self.alphabet = alphabet
-        self.units = {letter: unit for unit, letter in enumerate(alphabet, start=1)}
+    def __init__(self, symbols: Sequence[str]) -> None:
+        self.symbols = list(symbols)
+        self.units = {symbol: unit for unit, symbol in enumerate(symbols, start=1)}
+
+    @staticmethod
+    def split(text: str) -> Sequence[str]:
+        raise NotImplementedError
 
     @classmethod
-    def train(cls, texts: Iterable[str], size: int) -> Characters:
-        return cls("".join(sorted({letter for text in texts for letter in text})))
+    def train(cls, texts: Iterable[str], size: int) -> Self:
+        return cls(sorted({symbol for text in texts for symbol in cls.split(text)}))
 
     @classmethod
-    def from_state(cls, state: str) -> Characters:
+    def from_state(cls, state: Sequence[str]) -> Self:
         return cls(state)
 
-    def state(self) -> str:
-        return self.alphabet
+    def state(self) -> list[str]:
+        return self.symbols
 
     @property
     def size(self) -> int:
-        return 1 + len(self.alphabet)
+        return 1 + len(self.symbols)
 
     def encode(self, text: str) -> list[int]:
-        check_known(text, self.units)
-        return [self.units[letter] for letter in text]
+        symbols = self.split(text)
+        check_known(symbols, self.units, self.separator)
+        return [self.units[symbol] for symbol in symbols]
 
     def decode(self, units: Sequence[int]) -> str:
-        return "".join(self.alphabet[unit - 1] for unit in units if unit != BLANK)
+        return self.separator.join(self.symbols[unit - 1] for unit in units if unit != BLANK)
 
     def save(self, path: str | Path) -> None:
         save_tokenizer(self, Path(path))
+
+
+class Characters(Symbols):
+    """One unit a character."""
+
+    kind, separator = "characters", ""
+
+    @staticmethod
+    def split(text: str) -> Sequence[str]:
+        return text
+
+
+class Words(Symbols):
+    """One unit a token between spaces: a word, or a phone where the targets are phones."""
+
+    kind, separator = "words", " "
+
+    @staticmethod
+    def split(text: str) -> Sequence[str]:
+        return text.split()
 
 
 class SentencePiece:
@@ -115,32 +141,33 @@ class SentencePiece:
         save_tokenizer(self, Path(path))
 
 
-TOKENIZERS: dict[str, type[Characters] | type[SentencePiece]] = {
+TOKENIZERS: dict[str, type[Symbols] | type[SentencePiece]] = {
     "characters": Characters,
     "sentencepiece": SentencePiece,
+    "words": Words,
 }
 
 
-def train_tokenizer(config: TokenizerConfig, texts: Iterable[str]) -> Characters | SentencePiece:
+def train_tokenizer(config: TokenizerConfig, texts: Iterable[str]) -> Symbols | SentencePiece:
     if config.kind not in TOKENIZERS:
         raise ValueError(f"tokenizer.kind={config.kind!r} is unknown; choose one of {', '.join(TOKENIZERS)}")
     return TOKENIZERS[config.kind].train(texts, config.size)
 
 
-def load_tokenizer(path: str | Path) -> Characters | SentencePiece:
+def load_tokenizer(path: str | Path) -> Symbols | SentencePiece:
     """Read what `save` wrote."""
     content = json.loads(Path(path).read_text())
     return TOKENIZERS[content["kind"]].from_state(content["state"])
 
 
-def save_tokenizer(tokenizer: Characters | SentencePiece, path: Path) -> None:
+def save_tokenizer(tokenizer: Symbols | SentencePiece, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
         json.dump({"kind": tokenizer.kind, "state": tokenizer.state()}, file)
     os.replace(file.name, path)
 
 
-def check_known(text: str, known: Iterable[str]) -> None:
-    unknown = sorted(set(text) - set(known))
+def check_known(symbols: Iterable[str], known: Iterable[str], separator: str = "") -> None:
+    unknown = sorted(set(symbols) - set(known))
     if unknown:
-        raise ValueError(f"{''.join(unknown)!r} does not occur in the training text")
+        raise ValueError(f"{separator.join(unknown)!r} does not occur in the training text")

@@ -72,3 +72,15 @@ def test_seed_and_counts_and_recipe_change_the_fingerprint(source, monkeypatch):
     assert Espeak(same, FeatureConfig()).fingerprint("train") == before
     monkeypatch.setitem(RECIPES, "train", dataclasses.replace(RECIPES["train"], rate_jitter=0.0))
     assert source.fingerprint("train") != before
+
+
+def test_another_language_is_spoken_by_the_same_variants(source):
+    spanish = Espeak(dataclasses.replace(CONFIG, language="es", train_utterances=30), FeatureConfig())
+    parts = spanish.parts("train")
+    voices = {part[0].speaker for part in parts}
+    assert all(voice.startswith("es+") for voice in voices)
+    assert len(voices) == len(variants("train")) == len(parts)
+    _, samples = next(iter(spanish.read(parts[0])))()
+    assert len(samples) > 8000
+    assert spanish.fingerprint("train") != source.fingerprint("train")
+    assert espeak.voices_of("test-other", "zh")[0].startswith("cmn+")

@@ -10,6 +10,7 @@ import torch
 
 from prune_bench.config import Config
 from prune_bench.data import SPLITS, extraction, prepare
+from prune_bench.data import phones as phone_targets
 
 WORDS = ["a red lamp", "two boats", "the old clock", "a quiet river"]
 
@@ -156,3 +157,13 @@ def test_synthetic_speech_is_prepared_by_default(tmp_path):
     }  # fmt: skip
     assert len(set(corpus.splits["train"].speakers)) > 20
     assert 1.5 < np.mean(corpus.splits["train"].seconds) < 2.6
+
+
+def test_phones_stand_for_the_words_of_any_corpus(config, tmp_path, monkeypatch):
+    config.corpus.targets, config.tokenizer.kind = "phones", "words"
+    corpus = prepare(config, tmp_path / "cache", progress=False)
+    phones = corpus.splits["test-clean"].texts
+    assert phones[1] == "t uː b əʊ t s"
+    assert corpus.tokenizer.decode(corpus.tokenizer.encode(phones[0])) == phones[0]
+    monkeypatch.setattr(phone_targets, "phonemize", None)
+    assert prepare(config, tmp_path / "cache", progress=False).splits["test-clean"].texts == phones

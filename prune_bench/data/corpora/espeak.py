@@ -1,4 +1,5 @@
-"""Synthetic speech: sentences of `grammar` spoken by eSpeak NG in many voices, with noise and reverberation.
+"""Synthetic speech: sentences of `grammar`, in English or another language, spoken by eSpeak NG in many voices, with
+noise and reverberation.
 
 Clean splits have the training conditions with unseen sentences and speakers (a voice of training at a pitch and rate
 of its own); the other splits have unseen voices, faster, always noisy and reverberant. Nothing but the configuration
@@ -23,6 +24,8 @@ from prune_bench.data import grammar
 from prune_bench.data.audio import resample
 from prune_bench.data.corpora.source import Load, Utterance, chunks, count_of
 from prune_bench.data.degradation import Condition, Conditions, Range, degrade
+from prune_bench.data.grammar import Lexicon
+from prune_bench.data.phones import engine_name
 from prune_bench.data.synthesizer import Request, synthesize
 
 PART = 250
@@ -64,6 +67,14 @@ RECIPES = {
 }
 
 
+def voices_of(split: str, language: str) -> tuple[str, ...]:
+    """The voices of a split, in another language the same variants."""
+    voices = RECIPES[split].voices
+    if language == "en":
+        return voices
+    return tuple(dict.fromkeys(f"{engine_name(language)}+{voice.partition('+')[2]}" for voice in voices))
+
+
 class Espeak:
     """The default corpus; a part is up to 250 sentences of one speaker, spoken by one process of the engine."""
 
@@ -80,11 +91,13 @@ class Espeak:
             grammar.SHIFT,
         ]
         counts = [count_of(self.config, split), self.config.seed]
-        return [VERSION, version("espeakng-loader"), asdict(RECIPES[split]), words, counts]
+        if self.config.language != "en":
+            words = [Lexicon(self.config.language).words, grammar.SHORTEST, grammar.LONGEST]
+        return [VERSION, version("espeakng-loader"), asdict(RECIPES[split]), words, counts, self.config.language]
 
     def parts(self, split: str) -> list[Sequence[Utterance]]:
-        voices, spoken = RECIPES[split].voices, {}  # type: ignore[var-annotated]
-        sentences = grammar.sentences(split, count_of(self.config, split), self.config.seed)
+        voices, spoken = voices_of(split, self.config.language), dict[str, list[Utterance]]()
+        sentences = grammar.sentences(split, count_of(self.config, split), self.config.seed, self.config.language)
         for place, text in enumerate(sentences):
             voice = voices[place % len(voices)]
             utterance = Utterance(f"{split}-{place:05d}", text, voice, split)
