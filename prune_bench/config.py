@@ -40,8 +40,12 @@ class CorpusConfig:
 
 @dataclass
 class FeatureConfig:
-    """Log-mel features; SpecAugment masks are drawn in training only."""
+    """What a model reads: `log_mel` energies, or the `waveform`, whose frames are samples.
 
+    SpecAugment's masks are drawn in training only.
+    """
+
+    kind: str = "log_mel"
     sample_rate: int = 16000
     mels: int = 80
     window_ms: float = 25.0
@@ -177,6 +181,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "corpus.name": ("espeak", "fsdd", "librispeech", "manifest"),
     "corpus.on_bad": ("fail", "skip"),
     "corpus.targets": ("words", "phones"),
+    "features.kind": ("log_mel", "waveform"),
     "tokenizer.kind": ("characters", "sentencepiece", "words"),
     "model.predictor": ("stateless", "lstm"),
     "pruning.structure": ("groups", "weights"),

@@ -101,8 +101,11 @@ def one_line(error: Exception) -> str:
 class LogMel(nn.Module):
     """Log-mel energies of one utterance, the mean of each band removed, divided by 2: (samples,) to (frames, mels)."""
 
+    dtype = torch.float16
+
     def __init__(self, config: FeatureConfig) -> None:
         super().__init__()
+        self.width = config.mels
         window = round(config.sample_rate * config.window_ms / 1000)
         self.hop = round(config.sample_rate * config.hop_ms / 1000)
         self.mel = torchaudio.transforms.MelSpectrogram(
@@ -113,6 +116,21 @@ class LogMel(nn.Module):
     def forward(self, samples: Tensor) -> Tensor:
         energies = (self.mel(samples) + FLOOR).log().T
         return (energies - energies.mean(dim=0)) / SCALE
+
+
+class Waveform(nn.Module):
+    """The samples themselves, at full 16-bit scale: (samples,) to (samples, 1)."""
+
+    dtype, width = torch.int16, 1
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return (samples * 2**15).round().clamp(-(2**15), 2**15 - 1).unsqueeze(-1)
+
+
+FEATURES: dict[str, type[LogMel] | type[Waveform]] = {"log_mel": LogMel, "waveform": Waveform}
 
 
 class SpecAugment(nn.Module):

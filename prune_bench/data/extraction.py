@@ -20,12 +20,12 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prune_bench.config import CorpusConfig, FeatureConfig
-from prune_bench.data.audio import BadUtterance, LogMel
+from prune_bench.data.audio import FEATURES, BadUtterance, LogMel, Waveform
 from prune_bench.data.corpora import CORPORA, SPLITS, Source
 from prune_bench.data.store import FeatureStore, Row, created, write_store
 from prune_bench.data.texts import normalize
 
-VERSION = 2
+VERSION = 3
 ALONE = 300
 Block = tuple[np.ndarray, list[Row], dict[str, int]]
 
@@ -34,11 +34,16 @@ class Extractor:
     """Features of one part of a corpus; with `skip`, a bad utterance is counted instead of raised."""
 
     def __init__(self, source: Source, features: FeatureConfig, skip: bool) -> None:
-        self.source, self.log_mel, self.skip = source, LogMel(features), skip
-        self.rate, self.mels = features.sample_rate, features.mels
+        self.source, self.skip, self.rate = source, skip, features.sample_rate
+        self.transform: LogMel | Waveform = FEATURES[features.kind](features)
+
+    @property
+    def nothing(self) -> np.ndarray:
+        """Features of no utterance, for their width and type."""
+        return torch.zeros(0, self.transform.width, dtype=self.transform.dtype).numpy()
 
     def __call__(self, part: Sequence[Any]) -> Block:
-        blocks, rows, skipped = [np.zeros((0, self.mels), np.float16)], [], Counter[str]()
+        blocks, rows, skipped = [self.nothing], [], Counter[str]()
         for load in self.source.read(part):
             try:
                 utterance, samples = load()
@@ -48,7 +53,7 @@ class Extractor:
                     raise
                 skipped[error.reason] += 1
                 continue
-            features = self.log_mel(samples).to(torch.float16).numpy()
+            features = self.transform(samples).to(self.transform.dtype).numpy()
             blocks.append(features)
             seconds = round(len(samples) / self.rate, 3)
             rows.append({"id": utterance.id, "text": text, "speaker": utterance.speaker, "frames": len(features),
@@ -98,12 +103,12 @@ def feature_stores(
                 if folder is not None:
                     parts = source.parts(split)
                     blocks = counted(workers.map(parts), f"{corpus.name} {split}", parts, progress)
-                    write_store(folder, blocks, features.mels)
+                    write_store(folder, blocks, extractor.nothing)
     return {split: FeatureStore.open(path) for split, path in paths.items()}
 
 
 def store_name(source: Source, corpus: CorpusConfig, features: FeatureConfig, split: str) -> str:
-    shape = [features.sample_rate, features.mels, features.window_ms, features.hop_ms]
+    shape = [features.kind, features.sample_rate, features.mels, features.window_ms, features.hop_ms]
     key = json.dumps([VERSION, source.fingerprint(split), shape, corpus.on_bad], sort_keys=True)
     return f"{corpus.name}-{split}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 

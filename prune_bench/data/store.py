@@ -21,8 +21,9 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """Utterances of one split: `features` (total frames, mels) float16 on disk, one entry an utterance in the rest.
+    """Utterances of one split: `features` (total frames, width) on disk, one entry an utterance in the rest.
 
+    `features` are half-precision numbers, or 16-bit samples, read as fractions of full scale.
     `lengths` are in frames, `seconds` of audio; `skipped` counts by reason what the corpus held but cannot be used.
     """
 
@@ -39,18 +40,19 @@ class FeatureStore:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Features of one utterance, (frames, mels) float32."""
+        """Features of one utterance, (frames, width) float32."""
         start = self.starts[index]
-        return torch.from_numpy(self.features[start : start + self.lengths[index]].astype(np.float32))
+        features = torch.from_numpy(self.features[start : start + self.lengths[index]].astype(np.float32))
+        return features / 2**15 if self.features.dtype == np.int16 else features
 
     @classmethod
     def open(cls, path: str | Path) -> FeatureStore:
         """Map the store in folder `path`; reads no features."""
         index = json.loads((Path(path) / "index.json").read_text())
         rows, lengths = index["utterances"], np.array([row["frames"] for row in index["utterances"]], dtype=np.int64)
-        shape = (int(lengths.sum()), index["mels"])
+        shape = (int(lengths.sum()), index["width"])
         return cls(
-            features=np.memmap(Path(path) / "features.bin", np.float16, "r", shape=shape),
+            features=np.memmap(Path(path) / "features.bin", np.dtype(index["type"]), "r", shape=shape),
             starts=np.cumsum(lengths) - lengths,
             lengths=lengths,
             ids=[row["id"] for row in rows],
@@ -95,8 +97,11 @@ def created(path: Path) -> Iterator[Path | None]:
         os.replace(partial, path)
 
 
-def write_store(folder: Path, blocks: Iterable[tuple[np.ndarray, list[Row], dict[str, int]]], mels: int) -> None:
-    """Write blocks of (features (frames, mels) float16, rows, skipped counts) one after the other into `folder`."""
+def write_store(folder: Path, blocks: Iterable[tuple[np.ndarray, list[Row], dict[str, int]]], like: np.ndarray) -> None:
+    """Write blocks of (features (frames, width), rows, skipped counts) one after the other into `folder`.
+
+    Features have the width and type of `like`.
+    """
     utterances: list[Row] = []
     skipped: dict[str, int] = {}
     with open(folder / "features.bin", "wb") as file:
@@ -106,7 +111,7 @@ def write_store(folder: Path, blocks: Iterable[tuple[np.ndarray, list[Row], dict
             skipped = merge(skipped, counts)
     if not utterances:
         raise ValueError(f"no usable utterance for {folder.stem}: {describe(skipped) or 'the corpus lists none'}")
-    index = {"mels": mels, "skipped": skipped, "utterances": utterances}
+    index = {"width": like.shape[1], "type": str(like.dtype), "skipped": skipped, "utterances": utterances}
     (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False))
 
 

@@ -167,3 +167,11 @@ def test_phones_stand_for_the_words_of_any_corpus(config, tmp_path, monkeypatch)
     assert corpus.tokenizer.decode(corpus.tokenizer.encode(phones[0])) == phones[0]
     monkeypatch.setattr(phone_targets, "phonemize", None)
     assert prepare(config, tmp_path / "cache", progress=False).splits["test-clean"].texts == phones
+
+
+def test_waveforms_come_back_sample_by_sample(config, tmp_path):
+    config.features.kind = "waveform"
+    store = prepare(config, tmp_path / "cache", progress=False).splits["train"]
+    expected, _ = soundfile.read(tmp_path / "train0.wav", dtype="float32")
+    assert store[0].shape == (24000, 1)
+    assert torch.equal(store[0][:, 0], torch.from_numpy(expected))

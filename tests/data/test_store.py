@@ -10,6 +10,8 @@ import torch
 
 from prune_bench.data.store import FeatureStore, created, describe, merge, write_store
 
+LIKE = np.zeros((0, 3), np.float16)
+
 
 def block(first: int, lengths: list[int], skipped: dict[str, int] | None = None):
     features = np.concatenate([np.full((length, 3), first + place, np.float16) for place, length in enumerate(lengths)])
@@ -23,9 +25,7 @@ def block(first: int, lengths: list[int], skipped: dict[str, int] | None = None)
 def build(path: Path) -> None:
     with created(path) as folder:
         assert folder is not None
-        write_store(
-            folder, [block(0, [2, 5], {"not mono": 1}), block(2, [4], {"not mono": 1, "empty audio": 2})], mels=3
-        )
+        write_store(folder, [block(0, [2, 5], {"not mono": 1}), block(2, [4], {"not mono": 1, "empty audio": 2})], LIKE)
 
 
 def test_features_and_index_come_back(tmp_path):
@@ -55,7 +55,7 @@ def test_failure_leaves_nothing_that_opens_and_the_next_try_succeeds(tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"), created(tmp_path / "store") as folder:
-        write_store(folder, fail(), mels=3)
+        write_store(folder, fail(), LIKE)
     assert not (tmp_path / "store").exists()
     build(tmp_path / "store")
     assert len(FeatureStore.open(tmp_path / "store")) == 3
@@ -74,14 +74,14 @@ def test_store_without_utterances_is_refused_with_counts(tmp_path):
         pytest.raises(ValueError, match=r"no usable utterance for .*: 2 not mono"),
         created(tmp_path / "store") as folder,
     ):
-        write_store(folder, [empty], mels=3)
+        write_store(folder, [empty], LIKE)
 
 
 def build_and_tell(path: Path, built: multiprocessing.Queue) -> None:
     with created(path) as folder:
         if folder is not None:
             time.sleep(0.2)
-            write_store(folder, [block(0, [2])], mels=3)
+            write_store(folder, [block(0, [2])], LIKE)
         built.put(folder is not None)
 
 
@@ -100,3 +100,11 @@ def test_of_several_processes_one_builds_and_the_others_wait(tmp_path):
 def test_counts_add_up_and_read_as_words():
     counts = merge({"not mono": 1}, {"empty audio": 2, "not mono": 1})
     assert describe(counts) == "2 empty audio, 2 not mono"
+
+
+def test_samples_are_read_as_fractions_of_full_scale(tmp_path):
+    samples = np.array([[-(2**15)], [0], [2**14]], np.int16)
+    rows = [{"id": "u", "text": "a", "speaker": "s", "frames": 3, "seconds": 0.1}]
+    with created(tmp_path / "store") as folder:
+        write_store(folder, [(samples, rows, {})], samples)
+    assert FeatureStore.open(tmp_path / "store")[0].flatten().tolist() == [-1.0, 0.0, 0.5]
