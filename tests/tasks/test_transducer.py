@@ -13,7 +13,7 @@ from prune_bench.config import FeatureConfig, FitConfig
 from prune_bench.data.batches import Batch
 from prune_bench.decoding.greedy import decode_greedy
 from prune_bench.models.arch import ConformerArch, TransducerArch
-from prune_bench.tasks.recognition import warm_cosine
+from prune_bench.tasks.training import warm_cosine
 from prune_bench.tasks.transducer import TransducerTask
 
 ENCODER = ConformerArch.dense(mels=20, subsampling=4, width=32, heads=2, ffn=64, kernel=5, layers=1)

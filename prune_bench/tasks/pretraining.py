@@ -1,0 +1,75 @@
+"""Self-supervised pretraining of a wav2vec 2.0 encoder: predict the acoustic units of hidden frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from prune_bench.config import FitConfig
+from prune_bench.models.wav2vec2 import Wav2Vec2
+from prune_bench.tasks.training import TrainingTask
+from prune_bench.tasks.units import AcousticUnits
+
+if TYPE_CHECKING:
+    from prune_bench.data.batches import Batch
+
+
+class PretrainingTask(TrainingTask):
+    """Masked prediction on (batch, samples, 1) waveforms (HuBERT, Hsu et al., 2021); transcripts are not read.
+
+    Each frame starts a hidden stretch of `length` frames with chance `start`; a learned vector stands in for hidden
+    frames before the Transformer. The loss is the cross-entropy of their units, in nats a hidden frame. The head and
+    the vector belong to pretraining alone; the encoder is `model`.
+    """
+
+    model: Wav2Vec2
+
+    def __init__(
+        self,
+        model: Wav2Vec2,
+        units: AcousticUnits,
+        fit: FitConfig,
+        start: float = 0.08,
+        length: int = 10,
+        seed: int = 0,
+    ):
+        super().__init__(model, fit, seed)
+        self.units = units
+        self.start, self.length = start, length
+        self.head = nn.Linear(model.arch.width, len(units.centres))
+        self.vector = nn.Parameter(torch.empty(model.arch.width).uniform_())
+        self.hidden: Tensor | None = None
+        model.encoder.feature_projection.register_forward_hook(self.hide)
+
+    def hide(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        """Put the vector in the place of stretches of the projected features."""
+        self.hidden = spans(output.shape[:2], self.start, self.length, output.device)
+        return torch.where(self.hidden[..., None], self.vector.to(output.dtype), output)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        waveforms = batch.features.squeeze(-1)
+        states, frames = self.model(waveforms, batch.lengths)
+        assert frames is not None
+        assert self.hidden is not None
+        targets = self.units(waveforms, frames)
+        judged = self.hidden & (torch.arange(states.shape[1], device=states.device) < frames[:, None])
+        logits, targets = self.head(states[judged]).float(), targets[judged]
+        right = (logits.argmax(-1) == targets).float().mean()
+        return {"loss": F.cross_entropy(logits, targets), "accuracy": right}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        for name, value in self.losses(batch).items():
+            self.log(f"valid/{name}", value, batch_size=len(batch.lengths), sync_dist=True)
+
+
+def spans(shape: torch.Size, start: float, length: int, device: torch.device) -> Tensor:
+    """(batch, frames) mask of stretches of `length` frames, each frame the first of one with chance `start`.
+
+    At least one frame of each row is hidden.
+    """
+    starts = (torch.rand(shape, device=device) < start).float()
+    starts[torch.arange(shape[0], device=device), torch.randint(shape[1], (shape[0],), device=device)] = 1.0
+    return F.max_pool1d(F.pad(starts, (length - 1, 0))[:, None], length, stride=1)[:, 0] > 0

@@ -1,0 +1,96 @@
+"""Pretraining: units at the encoder's frames, hidden stretches, and that prediction beats chance."""
+
+from __future__ import annotations
+
+import lightning
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from prune_bench.config import FitConfig
+from prune_bench.data.batches import Batch
+from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch
+from prune_bench.tasks.pretraining import PretrainingTask, spans
+from prune_bench.tasks.units import AcousticUnits, chance, frame_shape, k_means, nearest
+
+ARCH = Wav2Vec2Arch(
+    convs=((16, 20, 10), (16, 8, 4), (16, 8, 8)), norm="layer_norm", conv_bias=True, width=32, head_width=16,
+    position_kernel=8, position_groups=4, norm_first=True, layers=(BlockArch(2, 64),),
+)  # fmt: skip
+LENGTHS = torch.tensor([16000, 12000])
+
+
+def tones(seed: int) -> torch.Tensor:
+    """A second of tones that change every tenth, in an order that repeats."""
+    order = torch.tensor([1, 2, 3, 4] * 3)[:10].roll(seed)
+    time = torch.arange(1600) / 16000
+    return torch.cat([torch.sin(2 * torch.pi * 300 * pitch * time) for pitch in order])
+
+
+def batch() -> Batch:
+    waveforms = torch.stack([tones(0), tones(1)])
+    none = torch.zeros(2, 0, dtype=torch.long)
+    return Batch(waveforms[..., None], LENGTHS, none, torch.zeros(2, dtype=torch.long), torch.arange(2))
+
+
+@pytest.fixture(scope="module")
+def units() -> AcousticUnits:
+    units = AcousticUnits(ARCH, clusters=6)
+    units.fit([tones(seed) for seed in range(4)])
+    return units
+
+
+def test_units_are_one_for_each_frame_of_the_encoder(units):
+    model = Wav2Vec2(ARCH)
+    for samples in (16000, 15999, 4321):
+        waveform = torch.randn(1, samples)
+        assert units(waveform).shape[1] == model(waveform)[0].shape[1]
+    assert frame_shape(ARCH) == (20 + 7 * 10 + 7 * 40, 320)
+    published = ((1, 10, 5), *((1, 3, 2),) * 4, *((1, 2, 2),) * 2)
+    assert frame_shape(Wav2Vec2Arch(**{**vars(ARCH), "convs": published})) == (400, 320)
+
+
+def test_an_utterances_units_do_not_depend_on_its_padding(units):
+    frames = torch.tensor([units(tones(0)[None]).shape[1], units(tones(1)[None, :12000]).shape[1]])
+    padded = torch.stack([tones(0), tones(1) * (torch.arange(16000) < 12000)])
+    found = units(padded, frames)
+    alone = units(tones(1)[None, :12000])
+    assert torch.equal(found[1, : frames[1]], alone[0])
+
+
+def test_k_means_finds_separate_clusters():
+    torch.manual_seed(0)
+    true = torch.randn(5, 8) * 10
+    points = (true[:, None] + 0.1 * torch.randn(5, 200, 8)).flatten(0, 1)
+    centres = min(
+        (k_means(points, 5, 30, seed) for seed in range(8)), key=lambda c: float(torch.cdist(true, c).amin(1).max())
+    )
+    assert float(torch.cdist(true, centres).amin(1).max()) < 0.5
+    assert len(nearest(points, centres).unique()) == 5
+    assert torch.equal(k_means(points, 5, 3, seed=1), k_means(points, 5, 3, seed=1))
+    with pytest.raises(ValueError, match="4 frames for 5 clusters"):
+        k_means(points[:4], 5, 3)
+
+
+def test_hidden_stretches_have_their_length_and_every_row_has_one():
+    torch.manual_seed(0)
+    hidden = spans(torch.Size((200, 100)), 0.02, 10, torch.device("cpu"))
+    assert bool(hidden.any(1).all())
+    assert 0.1 < float(hidden.float().mean()) < 0.35
+    edges = torch.nn.functional.pad(hidden.int(), (1, 0)).diff(dim=1)
+    first = (edges == 1).nonzero()
+    inside = first[first[:, 1] < 90]
+    assert all(bool(hidden[row, place : place + 10].all()) for row, place in inside.tolist())
+
+
+def test_hidden_units_are_predicted_better_than_by_their_frequency(units):
+    torch.manual_seed(0)
+    task = PretrainingTask(Wav2Vec2(ARCH), units, FitConfig(steps=150, learning_rate=5e-3), start=0.1, length=3)
+    trainer = lightning.Trainer(
+        max_steps=150, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    trainer.fit(task, DataLoader([batch()] * 150, batch_size=None), DataLoader([batch()], batch_size=None))
+    targets = units(batch().features.squeeze(-1))
+    assert trainer.callback_metrics["valid/loss"] < 0.5 * chance(targets, 6)
+    assert trainer.callback_metrics["valid/accuracy"] > 0.6
