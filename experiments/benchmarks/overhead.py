@@ -33,16 +33,16 @@ LIMITS = {"OMP, groups": 0.02, "PARP, groups": 0.02, "OMP, weights": 0.02, "PARP
 
 
 def run(rounds: int = ROUNDS, device: str = "cpu", name: str = "tiny") -> Result:
-    """Rounds of as many steps as PARP has between two judgements, all variants in turn step by step.
+    """Rounds of as many steps as PARP has between two judgements, the variants in turn.
 
-    Two readings: the step beside the dense one, and the time spent in the callback's own hooks as a share of the
+    Two readings: the steps beside the dense ones, and the time spent in the callback's own hooks as a share of the
     dense step, which resolves what the noise of whole steps hides.
     """
     config = preset(name)
     interval = max(1, round(config.pruning.interval * config.final.steps))
     batches = random_batches(config, 4)
     variants, clocks = make_variants(config, interval)
-    take_turns(list(variants.values()), batches, rounds * interval, interval, device)
+    take_turns(list(variants.values()), batches, rounds * interval, interval, device, in_a_row=interval)
     laps = {key: sum_laps(variant.seconds, interval) for key, variant in variants.items()}
     dense = laps["dense"]
     result = Result(f"A pruning callback over the dense step, {name}, sparsity {SPARSITY:.0%}, {device}")

@@ -1,4 +1,4 @@
-"""Several fits at once in one process, one training step each in turn, so that a change in load meets all alike."""
+"""Several fits at once in one process, some training steps each in turn, so that a change in load meets all alike."""
 
 from __future__ import annotations
 
@@ -80,8 +80,13 @@ class Variant(Callback):
             self.seconds.append(perf_counter() - self._start)
 
 
-def take_turns(variants: Sequence[Variant], batches: Sequence[Batch], steps: int, warmup: int, device: str) -> None:
-    """Fit all variants for `warmup` + `steps` steps; each then holds `steps` seconds."""
+def take_turns(
+    variants: Sequence[Variant], batches: Sequence[Batch], steps: int, warmup: int, device: str, in_a_row: int = 1
+) -> None:
+    """Fit all variants for `warmup` + `steps` steps, `in_a_row` each in turn; each then holds `steps` seconds.
+
+    Several in a row find their weights in the caches, as a training of their own would.
+    """
     threads = torch.get_num_threads()
     arguments = (batches, warmup + steps, device, threads)
     workers = [threading.Thread(target=variant.fit, args=arguments, daemon=True) for variant in variants]
@@ -91,10 +96,11 @@ def take_turns(variants: Sequence[Variant], batches: Sequence[Batch], steps: int
             variant.done.acquire()
             if variant.error is not None:
                 raise variant.error
-        for number in range(warmup + steps):
+        for number in range((warmup + steps) // in_a_row):
             shift = number % len(variants)
             for variant in (*variants[shift:], *variants[:shift]):
-                variant.turn()
+                for _ in range(in_a_row):
+                    variant.turn()
         for worker in workers:
             worker.join()
     for variant in variants:

@@ -87,8 +87,6 @@ class L0(PruningCallback):
         self.gates = Gates(self.groups, self.initial, self.temperature)
         self.constraint = Constraint()
         self.gated = affected(self.all_groups, self.kinds)
-        self.hooks = GateHooks(core, self.gated)
-        self.hooks.set({})
         rate = self.rates
         optimizer = partial(torch.optim.AdamW, weight_decay=0.0, fused=True)
         self.optimizers: list[torch.optim.Optimizer] = [
@@ -96,9 +94,12 @@ class L0(PruningCallback):
             optimizer(self.constraint.parameters(), lr=rate["multiplier"], maximize=True),
         ]
         if self.weight > 0:
+            # Before the hooks: a copy of the encoder would carry them along and be gated like the student.
             self.teacher = LayerwiseDistillation(core.encoder, core.encoder.arch.width, self.side)
             self.teacher.watch(core.encoder)
             self.optimizers.append(optimizer(self.teacher.transform.parameters()))
+        self.hooks = GateHooks(core, self.gated)
+        self.hooks.set({})
         self._built = True
 
     def _check_feasible(self) -> None:

@@ -76,6 +76,16 @@ def test_the_teacher_never_changes_and_the_map_learns(tmp_path):
     assert not torch.equal(pruning.teacher.transform.weight, torch.eye(16))
 
 
+def test_the_teacher_computes_what_the_dense_encoder_did_whatever_the_gates(tmp_path):
+    pruning = METHODS["l0"]()
+    dense = make_task(20).model
+    dense.encoder.layers[0].ffn1.down.bias.data.normal_()
+    task = fit(tmp_path, pruning)
+    features, lengths, _ = inputs()
+    assert largest_difference(pruning.teacher.teacher, dense.encoder, features, lengths) == 0.0
+    assert largest_difference(pruning.teacher.teacher, task.model.encoder, features, lengths) > 1e-2
+
+
 def test_gates_are_drawn_in_training_and_settled_in_validation(tmp_path):
     draws, settled = [], []
 
