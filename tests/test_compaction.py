@@ -8,7 +8,7 @@ from prune_bench.compaction import compact, largest_difference
 from prune_bench.models.arch import ConformerArch, TransducerArch, block_weights
 from prune_bench.models.transducer import Transducer
 from prune_bench.pruning.gates import affected, effective, kept_counts, total_cost
-from prune_bench.pruning.gating import GateHooks
+from prune_bench.pruning.gating import Gating
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.structures import scale_outputs
 
@@ -54,7 +54,7 @@ def masked_and_compact(kinds: tuple[str, ...], soft: bool = False) -> tuple[Tran
     values = {name: mask * (torch.rand(mask.shape) * 0.8 + 0.2 if soft else 1.0) for name, mask in masks.items()}
     folded = lively_transducer()
     scale_outputs(dict(folded.named_parameters()), groups, effective(groups, values))
-    GateHooks(model, groups).set(values)
+    Gating(model, groups).set(values)
     return model, compact(folded, masks)
 
 

@@ -14,7 +14,7 @@ from prune_bench.compaction import compact
 from prune_bench.distillation import LayerwiseDistillation
 from prune_bench.pruning import Infeasible
 from prune_bench.pruning.gates import Constraint, Gates, affected, effective, kept_counts, meet_budget, total_cost
-from prune_bench.pruning.gating import GateHooks
+from prune_bench.pruning.gating import Gating
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.methods import ALL_KINDS
 from prune_bench.pruning.structures import scale_outputs
@@ -94,12 +94,12 @@ class L0(PruningCallback):
             optimizer(self.constraint.parameters(), lr=rate["multiplier"], maximize=True),
         ]
         if self.weight > 0:
-            # Before the hooks: a copy of the encoder would carry them along and be gated like the student.
+            # Before the gates: a copy of the gated encoder would be gated with it.
             self.teacher = LayerwiseDistillation(core.encoder, core.encoder.arch.width, self.side)
             self.teacher.watch(core.encoder)
             self.optimizers.append(optimizer(self.teacher.transform.parameters()))
-        self.hooks = GateHooks(core, self.gated)
-        self.hooks.set({})
+        self.gating = Gating(core, self.gated)
+        self.gating.set({})
         self._built = True
 
     def _check_feasible(self) -> None:
@@ -124,10 +124,10 @@ class L0(PruningCallback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self._settled is not None:
-            self.hooks.set(self._settled)
+            self.gating.set(self._settled)
             return
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + trainer.global_step)
-        self.hooks.set(self.gates.sample(generator))
+        self.gating.set(self.gates.sample(generator))
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         extra = torch.zeros((), device=loss.device)
@@ -162,7 +162,7 @@ class L0(PruningCallback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._settled is None:
             masks, settled = self._chosen_masks(), self.gates.settled()
-            self.hooks.set({name: settled[name] * mask for name, mask in masks.items()})
+            self.gating.set({name: settled[name] * mask for name, mask in masks.items()})
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._settled is None:
@@ -187,8 +187,8 @@ class L0(PruningCallback):
         self._settled = self._chosen_masks()
         settled = self.gates.settled()
         soft = effective(self.gated, {name: settled[name] * mask for name, mask in self._settled.items()})
-        scale_outputs(self.hooks.parameters, self.gated, soft)
-        self.hooks.set(self._settled)
+        scale_outputs(self.gating.parameters, self.gated, soft)
+        self.gating.set(self._settled)
         check_equal_across_ranks(trainer, self._settled)
 
     @property

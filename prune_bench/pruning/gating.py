@@ -1,17 +1,21 @@
-"""How gate values act on a model's activations: forward hooks, so that the model keeps its parameters and names."""
+"""How gate values act on a model while it runs, without a change to its parameters and their names."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from prune_bench.pruning.gates import GatedGroup, effective
-from prune_bench.pruning.structures import UnitGroup
+from prune_bench.pruning.structures import Slice, UnitGroup, spread
+
+Place = tuple[str, str, Slice]
 
 
 class GatedUnits(GatedGroup, UnitGroup, Protocol):
@@ -57,11 +61,13 @@ class _MaskedLayerNorm(torch.autograd.Function):
         return torch.addcmul(by_filled * keep, by_mean, average), by_weight, by_bias, None, None, None
 
 
-class GateHooks:
-    """Multiplies every unit's output by its gate while a model runs.
+class Gating:
+    """Runs a model as if every unit's output were multiplied by its gate.
 
-    Where a gate acts is read off the groups' output sides: a column of a weight gates that layer's input, a row its
-    output, an entry of a LayerNorm makes it normalise the kept dims only. Features are the last dimension everywhere.
+    While a layer computes, its parameters on the groups' output sides are multiplied by the gates: what folding does
+    for good, and at a cost that does not grow with the batch. A LayerNorm normalises the kept dims only. Features are
+    the last dimension everywhere. The model keeps its parameters and their names, but a copy of it would compute with
+    the original's weights: copy first.
     """
 
     def __init__(self, model: nn.Module, groups: Sequence[GatedUnits]):
@@ -69,47 +75,45 @@ class GateHooks:
         self.parameters = dict(model.named_parameters())
         self.values: dict[str, Tensor] = {}
         self.kept: dict[str, int] = {}
-        self.factors: dict[tuple[str, int, torch.dtype], Tensor] = {}
-        self.handles: list[RemovableHandle] = []
+        places: dict[str, list[Place]] = defaultdict(list)
         for group in groups:
             for place in group.outputs:
-                layer_name, _, parameter = place.parameter.rpartition(".")
-                if parameter == "weight":
-                    self._attach(model.get_submodule(layer_name), group.name, place.dim, place.block)
+                name, _, parameter = place.parameter.rpartition(".")
+                places[name].append((parameter, group.name, place))
+        self.layers = [model.get_submodule(name) for name in places]
+        for layer, gated in zip(self.layers, places.values(), strict=True):
+            layer.forward = partial(self._run, layer, gated)  # type: ignore[method-assign]
 
     def set(self, values: Mapping[str, Tensor]) -> None:
         """Gate values or 0/1 masks by group; groups left out are open."""
-        self.values = effective(self.groups, values)
+        device = next(iter(self.parameters.values())).device
+        self.values = {name: value.to(device) for name, value in effective(self.groups, values).items()}
         self.kept = {name: int(value.count_nonzero()) for name, value in self.values.items()}
-        self.factors = {}
 
     def remove(self) -> None:
-        """Detach every hook; the model computes as if it had never been gated."""
-        for handle in self.handles:
-            handle.remove()
-        self.handles = []
+        """The model computes as if it had never been gated."""
+        for layer in self.layers:
+            del layer.forward
+        self.layers = []
 
-    def _attach(self, layer: nn.Module, group: str, dim: int, block: int) -> None:
-        def gate(like: Tensor) -> Tensor:
-            key = group, block, like.dtype
-            if key not in self.factors:
-                units = self.values[group].to(like)
-                self.factors[key] = units if block == 1 else units.repeat_interleave(block)
-            return self.factors[key]
-
-        def gate_input(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-            return (inputs[0] * gate(inputs[0]), *inputs[1:])
-
-        def gate_output(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-            return output * gate(output)
-
-        def gate_norm(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-            assert isinstance(layer, nn.LayerNorm)
-            return masked_layer_norm(inputs[0], layer, self.values[group].to(output.device), self.kept[group])
-
+    def _run(self, layer: nn.Module, gated: Sequence[Place], *inputs: Any) -> Any:
         if isinstance(layer, nn.LayerNorm):
-            self.handles.append(layer.register_forward_hook(gate_norm))
-        elif dim == 1:
-            self.handles.append(layer.register_forward_pre_hook(gate_input))
-        else:
-            self.handles.append(layer.register_forward_hook(gate_output))
+            _, group, _ = gated[0]
+            return masked_layer_norm(inputs[0], layer, self.values[group], self.kept[group])
+        parameters: dict[str, Any] = {}
+        for name, group, place in gated:
+            parameter = parameters.get(name, layer.get_parameter(name))
+            parameters[name] = parameter * spread(self.values[group], place, parameter.dim())
+        with replaced(layer, parameters):
+            return type(layer).forward(layer, *inputs)
+
+
+@contextmanager
+def replaced(layer: nn.Module, parameters: Mapping[str, Any]) -> Iterator[None]:
+    """`layer` with other tensors in the place of its parameters."""
+    own = {name: layer._parameters[name] for name in parameters}
+    layer._parameters.update(parameters)
+    try:
+        yield
+    finally:
+        layer._parameters.update(own)

@@ -175,8 +175,13 @@ def output_factors(
     for group in groups:
         for place in group.outputs:
             parameter = parameters[place.parameter]
-            shape = [-1 if dim == place.dim else 1 for dim in range(parameter.dim())]
-            yield parameter, values[group.name].repeat_interleave(place.block).view(shape)
+            yield parameter, spread(values[group.name], place, parameter.dim())
+
+
+def spread(values: Tensor, place: Slice, dims: int) -> Tensor:
+    """The units' values in a shape that multiplies the parameter of `dims` dimensions in which they lie."""
+    each = values if place.block == 1 else values.repeat_interleave(place.block)
+    return each.view([-1 if dim == place.dim else 1 for dim in range(dims)])
 
 
 def scale_outputs(parameters: Mapping[str, Tensor], groups: Iterable[UnitGroup], values: Mapping[str, Tensor]) -> None:

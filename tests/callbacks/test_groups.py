@@ -91,7 +91,7 @@ def test_gates_are_drawn_in_training_and_settled_in_validation(tmp_path):
 
     class Watch(lightning.Callback):
         def on_train_batch_end(self, trainer, pl_module, *_):
-            draws.append(pruning.hooks.values["layers.0.ffn1"].detach().clone())
+            draws.append(pruning.gating.values["layers.0.ffn1"].detach().clone())
 
     pruning = METHODS["l0_late"]()
     fit(tmp_path, pruning, 6, Watch())
@@ -99,7 +99,7 @@ def test_gates_are_drawn_in_training_and_settled_in_validation(tmp_path):
     for _ in range(2):
         pruning._settled = None
         pruning.on_validation_start(None, None)
-        settled.append(pruning.hooks.values["layers.0.ffn1"].clone())
+        settled.append(pruning.gating.values["layers.0.ffn1"].clone())
     assert torch.equal(*settled)
 
 
