@@ -298,8 +298,8 @@ def fingerprint(values: Any) -> str:
 IDENTITY = ("method", "sparsity", "seed", "corpus", "features", "tokenizer", "model", "dense", "final", "pruning")
 
 
-def identity(config: Config, *sections: str) -> str:
-    """The hash of the sections that shape a stage (all that shape a run by default).
+def identity(config: Config, *sections: str, knobs: Sequence[str] | None = None) -> str:
+    """The hash of the sections that shape a stage (all that shape a run by default); of `pruning` only the `knobs`.
 
     What a preset is called, where a fit executes and how often it saves a run executes do not change its identity.
     """
@@ -309,4 +309,6 @@ def identity(config: Config, *sections: str) -> str:
     for fit in ("dense", "final"):
         for key in ("accelerator", "checkpoint_every"):
             values[fit].pop(key)
+    if knobs is not None:
+        values["pruning"] = {key: values["pruning"][key] for key in knobs}
     return fingerprint({section: values[section] for section in sections or IDENTITY})

@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 ALL_KINDS = ("heads", "ffn", "conv", "hidden_global", "hidden_local")
+L0_KNOBS = (
+    "ramp", "settle", "mask_learning_rate", "multiplier_learning_rate", "gate_init", "ffn_gate_init", "temperature",
+    "counter", "distillation", "distillation_side", "reference_seconds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Method:
     """A row of the methods table; `family` names the callback that runs it, the rest are its values.
 
-    `target` is what the asked fraction is a fraction of: "size" or "flops". `kinds` are the unit kinds it may remove.
+    `target` is what the asked fraction is a fraction of: "size" or "flops". `kinds` are the unit kinds it may remove,
+    `knobs` the keys of the `pruning` section that shape it.
     """
 
     name: str
@@ -27,6 +32,7 @@ class Method:
     target: str = "size"
     kinds: tuple[str, ...] = ("heads", "ffn", "conv")
     options: Mapping[str, float] = field(default_factory=dict)
+    knobs: tuple[str, ...] = ()
     source: str = ""
 
 
@@ -52,6 +58,7 @@ _OMP = Method(
     schedule="one-shot",
     revival="hard",
     starts_from="converged",
+    knobs=("structure",),
     source="arXiv 2305.19549, section 3.1",
 )
 _PARP = replace(
@@ -61,6 +68,7 @@ _PARP = replace(
     family="parp",
     schedule="one-shot, re-judged every n updates",
     revival="free",
+    knobs=("structure", "interval"),
     source="arXiv 2106.05933, Algorithm 1",
 )
 _SVD = Method(
@@ -87,6 +95,7 @@ _L0 = Method(
     revival="gate",
     starts_from="converged, with a teacher",
     kinds=ALL_KINDS,
+    knobs=L0_KNOBS,
     source="arXiv 2305.19549, section 2",
 )
 _WITHOUT_LOCAL = tuple(kind for kind in ALL_KINDS if kind != "hidden_local")

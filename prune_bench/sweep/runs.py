@@ -8,7 +8,7 @@ from prune_bench.config import Config, FitConfig, identity
 from prune_bench.pruning.methods import METHODS
 
 DENSE_SECTIONS = ("seed", "corpus", "features", "tokenizer", "model", "dense")
-# What shapes the reference runs; a pruning method is shaped by the whole configuration.
+# What shapes the reference runs; a pruning method is shaped by all sections, and by its knobs of `pruning`.
 SECTIONS = {
     "dense": DENSE_SECTIONS,
     "continue_ft": (*DENSE_SECTIONS, "method", "final"),
@@ -49,7 +49,7 @@ def total_updates(config: Config) -> int:
 def run_id(config: Config) -> str:
     """A name people can read, then the hash of all that shapes the run."""
     sparsity = f"-{config.sparsity:g}" if config.sparsity else ""
-    digest = identity(config, *SECTIONS.get(config.method, ()))
+    digest = identity(config, *SECTIONS.get(config.method, ()), knobs=METHODS[config.method].knobs)
     return f"{config.method}{sparsity}-s{config.seed}-{digest}"
 
 

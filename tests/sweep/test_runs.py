@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from prune_bench.callbacks import callbacks_for
 from prune_bench.config import override
 from prune_bench.presets import preset
+from prune_bench.pruning.methods import METHODS
 from prune_bench.sweep.runs import dense_of, label, recipe, run_id, total_updates
 
 BASE = replace(preset("tiny"), method="omp", sparsity=0.5)
@@ -23,7 +25,7 @@ def test_the_name_tells_method_sparsity_and_seed():
 
 @pytest.mark.parametrize(("key", "value"), [
     ("seed", 1), ("sparsity", 0.4), ("final.steps", 5), ("dense.steps", 5), ("corpus.seed", 3),
-    ("pruning.interval", 0.5), ("model.layers", 3),
+    ("pruning.structure", "weights"), ("model.layers", 3),
 ])  # fmt: skip
 def test_what_shapes_a_run_changes_its_name(key, value):
     assert run_id(change(BASE, key, value)) != run_id(BASE)
@@ -43,6 +45,29 @@ def test_how_a_run_executes_does_not(key, value):
 def test_references_are_shared_by_runs_that_differ_elsewhere(method, key, shared):
     config = replace(BASE, method=method, sparsity=0.5 if method == "scratch" else 0.0)
     assert (run_id(change(config, key, 1)) == run_id(config)) is shared
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_names_the_knobs_that_its_callback_reads(method):
+    read = set()
+
+    class Recorder:
+        def __getattr__(self, key):
+            read.add(key)
+            return getattr(BASE.pruning, key)
+
+    callbacks_for(replace(BASE, method=method, pruning=Recorder()))
+    assert read - {"distillation"} == set(METHODS[method].knobs) - {"distillation"}
+
+
+@pytest.mark.parametrize(("method", "key", "shapes"), [
+    ("omp", "pruning.distillation", False), ("parp", "pruning.interval", True), ("omp", "pruning.interval", False),
+    ("svd", "pruning.structure", False), ("l0_sparsity", "pruning.distillation", True),
+])  # fmt: skip
+def test_a_knob_changes_the_runs_of_the_methods_that_have_it(method, key, shapes):
+    config = replace(BASE, method=method)
+    value = "weights" if key.endswith("structure") else 0.5
+    assert (run_id(change(config, key, value)) != run_id(config)) is shapes
 
 
 def test_the_recipe_follows_where_a_run_starts():
