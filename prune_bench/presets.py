@@ -18,7 +18,7 @@ def tiny() -> Config:
     config.dense.devices, config.dense.steps = 2, 2800
     config.final.steps, config.final.frames, config.final.learning_rate = 1000, 2500, 1.5e-3
     pruning = config.pruning
-    pruning.ramp, pruning.settle, pruning.distillation = 0.2, 0.3, 0.2
+    pruning.ramp, pruning.settle, pruning.distillation = 0.2, 0.3, 5.0
     pruning.gate_init, pruning.ffn_gate_init = 3.0, 2.0
     pruning.mask_learning_rate = pruning.multiplier_learning_rate = 0.15
     return config
