@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.papers import REPORTS, TABLES
-from prune_bench.config import suggest
+from prune_bench.overrides import suggest
 from prune_bench.reports.files import read_rows, read_timing
 from prune_bench.reports.tables import table_of
 

@@ -12,7 +12,8 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.papers import REPORTS, TABLES
-from prune_bench.config import ALIASES, CHOICES, Config, flat_keys
+from prune_bench.config import CHOICES, Config
+from prune_bench.overrides import ALIASES, flat_keys
 from prune_bench.presets import PRESETS
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.files import read_timing

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prune_bench.config import Config, suggest
+from prune_bench.config import Config
+from prune_bench.overrides import suggest
 
 
 def tiny() -> Config:

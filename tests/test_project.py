@@ -21,6 +21,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Lowest first. A package may import those of lower layers, and of its own layer only itself.
 LAYERS = [
     {"config"},
+    {"overrides"},
     {"presets", "pruning", "data", "models"},
     {"decoding", "distillation", "compaction", "artefacts", "export"},
     {"tasks", "callbacks", "measurement"},

@@ -14,11 +14,10 @@ from torch import nn
 from torch.nn.utils import prune
 
 from experiments.benchmarks.results import Goal, Result, ratio, spread
-from experiments.benchmarks.turns import Variant, make_task, random_batches, take_turns
+from experiments.benchmarks.turns import Variant, make_task, precision_on, random_batches, take_turns
 from prune_bench.callbacks import L0, OMP, PARP
 from prune_bench.config import Config
 from prune_bench.presets import preset
-from prune_bench.sweep.fits import precision
 from prune_bench.tasks.transducer import TransducerTask
 
 ROUNDS = 5
@@ -41,7 +40,7 @@ def run(rounds: int = ROUNDS, device: str = "cpu", name: str = "tiny") -> Result
     config = preset(name)
     interval = max(1, round(config.pruning.interval * config.final.steps))
     batches = random_batches(config, 4)
-    variants, clocks = make_variants(config, interval)
+    variants, clocks = make_variants(config, interval, device)
     take_turns(list(variants.values()), batches, rounds * interval, interval, device, in_a_row=interval)
     laps = {key: sum_laps(variant.seconds, interval) for key, variant in variants.items()}
     dense = laps["dense"]
@@ -61,7 +60,7 @@ def run(rounds: int = ROUNDS, device: str = "cpu", name: str = "tiny") -> Result
         if key in LIMITS:
             value = added if key == "L0 + KD" else hooks
             result.goals.append(Goal(f"{key}: added share of a step", value, LIMITS[key], at_least=False))
-    result.notes.append(f"all in {precision(config.final)}")
+    result.notes.append(f"all in {precision_on(config, device)}")
     result.notes.append(f"rounds of {interval} steps: PARP judges anew once in each")
     return result
 
@@ -84,7 +83,7 @@ class HookClock:
         return call
 
 
-def make_variants(config: Config, interval: int) -> tuple[dict[str, Variant], dict[str, HookClock]]:
+def make_variants(config: Config, interval: int, device: str) -> tuple[dict[str, Variant], dict[str, HookClock]]:
     """The same task under every callback, and clocks for the callbacks whose cost is their hooks."""
     ours: dict[str, Callback] = {
         "OMP, groups": OMP(SPARSITY, structure="groups"),
@@ -95,7 +94,7 @@ def make_variants(config: Config, interval: int) -> tuple[dict[str, Variant], di
         "L0 + KD": L0(SPARSITY),
     }
     clocks = {key: HookClock(callback) for key, callback in ours.items()}
-    variant = partial(Variant, precision=precision(config.final))
+    variant = partial(Variant, precision=precision_on(config, device))
     variants = {"dense": variant(make_task(config))}
     variants |= {key: variant(make_task(config), [callback]) for key, callback in ours.items()}
     lightning, plain = make_task(config), make_task(config)

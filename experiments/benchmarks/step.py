@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -18,12 +17,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmarks.peers import TorchaudioAttention, TorchaudioTask
 from experiments.benchmarks.results import Goal, Result, ratio, spread
-from experiments.benchmarks.turns import Variant, make_task, quiet, random_batches, take_turns
+from experiments.benchmarks.turns import Variant, make_task, precision_on, quiet, random_batches, take_turns
 from prune_bench.config import Config
 from prune_bench.data.batches import Batch
 from prune_bench.models.conformer import RelativeAttention, sinusoids
 from prune_bench.presets import preset
-from prune_bench.sweep.fits import precision
 
 ROUNDS = 10
 WARMUP = 2
@@ -59,7 +57,7 @@ def run(rounds: int = ROUNDS, device: str = "cpu", presets: tuple[str, ...] = PR
 
 def compare(result: Result, config: Config, peaks: dict[str, float], rounds: int, device: str) -> None:
     """Add one preset's rows, its goal and where its step goes."""
-    batches, chosen = random_batches(config, 4), precision(replace(config.final, accelerator=device))
+    batches, chosen = random_batches(config, 4), precision_on(config, device)
     variants = {
         "ours": Variant(make_task(config), precision=chosen),
         "torchaudio": Variant(make_task(config, TorchaudioTask)),

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader
 from prune_bench.config import Config
 from prune_bench.data.batches import Batch
 from prune_bench.models.arch import TransducerArch
+from prune_bench.sweep.fits import precision
 from prune_bench.tasks.transducer import TransducerTask
 
 UNITS_A_SECOND = 6
@@ -132,6 +134,11 @@ def random_batches(config: Config, count: int, seconds: float = 2.0) -> list[Bat
         targets = torch.randint(1, config.tokenizer.size, (utterances, units), generator=generator)
         batches.append(Batch(features, lengths, targets, torch.full((utterances,), units), torch.arange(utterances)))
     return batches
+
+
+def precision_on(config: Config, device: str) -> str:
+    """The number format that a sweep would choose for the final fit on `device`."""
+    return precision(replace(config.final, accelerator=device))
 
 
 def arch_of(config: Config) -> TransducerArch:

@@ -7,7 +7,6 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from torch import Tensor
 
-from prune_bench.callbacks.base import check_equal_across_ranks
 from prune_bench.callbacks.magnitude import ScoredPruning
 from prune_bench.pruning.schedules import Rounds, Schedule, round_targets
 
@@ -40,17 +39,15 @@ class IMP(ScoredPruning):
         return Rounds(self.targets, length)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_fit_start(trainer, pl_module)
-        if not self._origin:
+        if self._restored is None:
             self._origin = {name: value.detach().clone() for name, value in pl_module.state_dict().items()}
+        super().on_fit_start(trainer, pl_module)
 
-    def after_update(self, trainer: Trainer, step: int) -> None:
-        if self.pruner.update(step):
-            check_equal_across_ranks(trainer, self.masks)
-            trainer.lightning_module.load_state_dict(self._origin)
-            self.pruner.structure.apply(self.masks)
-            for optimizer in trainer.optimizers:
-                optimizer.state.clear()
+    def after_draw(self, trainer: Trainer) -> None:
+        trainer.lightning_module.load_state_dict(self._origin)
+        self.pruner.structure.apply(self.masks)
+        for optimizer in trainer.optimizers:
+            optimizer.state.clear()
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "origin": self._origin}

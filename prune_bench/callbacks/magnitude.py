@@ -78,10 +78,9 @@ class ScoredPruning(PruningCallback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         schedule = self.schedule(planned_updates(trainer))
-        structure = self._bind(pl_module)
-        if self.mask is not None:
-            MaskSet(self.mask).match(structure.shapes())
-        self._pruner = Pruner(self.criterion, structure, schedule, self.revival, self.seed, self.mask)
+        self._pruner = Pruner(
+            self.criterion, self._bind(pl_module), schedule, self.revival, self.seed, initial=self.mask
+        )
         if self._restored is not None:
             self._pruner.load_state_dict(self._restored)
             self._restored = None
@@ -102,6 +101,10 @@ class ScoredPruning(PruningCallback):
     def after_update(self, trainer: Trainer, step: int) -> None:
         if self.pruner.update(step):
             check_equal_across_ranks(trainer, self.masks)
+            self.after_draw(trainer)
+
+    def after_draw(self, trainer: Trainer) -> None:
+        """Act once a new mask holds."""
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._pruner is not None and self.masks:

@@ -8,15 +8,13 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from prune_bench.config import Config, TokenizerConfig
 from prune_bench.data.audio import LogMel, SpecAugment, read_audio
 from prune_bench.data.batches import Batch, SpeechData, evaluation_batches
 from prune_bench.data.corpora import SPLITS
 from prune_bench.data.extraction import feature_stores
 from prune_bench.data.phones import with_phones
-from prune_bench.data.store import FeatureStore, describe, merge
+from prune_bench.data.store import FeatureStore, cached, describe, merge
 from prune_bench.data.tokenizers import VERSION, Tokenizer, load_tokenizer, train_tokenizer
 
 __all__ = ["Batch", "Corpus", "FeatureStore", "LogMel", "SpecAugment", "SpeechData", "evaluation_batches", "prepare",
@@ -53,11 +51,7 @@ def prepare(config: Config, cache: str | Path, progress: bool = True) -> Corpus:
 def cached_tokenizer(config: TokenizerConfig, texts: list[str], cache: Path) -> Tokenizer:
     digest = hashlib.sha256(json.dumps([VERSION, asdict(config), texts]).encode()).hexdigest()[:12]
     path = cache / "tokenizers" / f"{config.kind}-{digest}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            train_tokenizer(config, texts).save(path)
-    tokenizer = load_tokenizer(path)
+    tokenizer = load_tokenizer(cached(path, lambda file: train_tokenizer(config, texts).save(file)))
     if config.kind == "sentencepiece" and tokenizer.size < config.size + 1:
         print(f"tokenizer: {tokenizer.size - 1} units, not tokenizer.size={config.size}: the training text has no more")
     return tokenizer

@@ -140,6 +140,7 @@ class Grammar:
         self.weights = {name: zipf(len(words)) for name, words in self.words.items()}
         self.rules = {name: ([text.split() for _, text in rule], np.cumsum([weight for weight, _ in rule]))
                       for name, rule in RULES.items()}  # fmt: skip
+        self.content = [RULES, CLASSES, MAX_WORDS]
 
     @property
     def vocabulary(self) -> set[str]:
@@ -202,6 +203,7 @@ class Lexicon:
         if language not in languages():
             raise ValueError(f"no words of language {language!r}: choose from {', '.join(languages())}")
         self.words = (LEXICONS / f"{language}.txt").read_text(encoding="utf-8").split()
+        self.content = [self.words, SHORTEST, LONGEST]
         self.cumulated = zipf(len(self.words))
 
     def sentence(self, random: np.random.Generator) -> str:
@@ -213,14 +215,19 @@ class Lexicon:
         return " ".join(words)
 
 
+def source(language: str) -> Grammar | Lexicon:
+    """What sentences of a language are drawn from; its `content` is a JSON value that changes when they would."""
+    return Grammar() if language == "en" else Lexicon(language)
+
+
 def sentences(split: str, count: int, seed: int, language: str = "en") -> Iterator[str]:
     """`count` different sentences of `split`, a function of (language, split, seed); a larger count continues a
     smaller one."""
-    source = Grammar() if language == "en" else Lexicon(language)
+    text = source(language)
     name = split if language == "en" else f"{language}/{split}"
     random, seen = np.random.default_rng([seed, zlib.crc32(name.encode())]), set[str]()
     while len(seen) < count:
-        sentence = source.sentence(random)
+        sentence = text.sentence(random)
         if owner(sentence) == split and sentence not in seen:
             seen.add(sentence)
             yield sentence

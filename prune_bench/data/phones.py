@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from filelock import FileLock
-
-from prune_bench.data.store import FeatureStore
+from prune_bench.data.store import FeatureStore, cached
 from prune_bench.data.synthesizer import transcribe
 
 VOICES = {"zh": "cmn"}
@@ -53,10 +50,5 @@ def with_phones(store: FeatureStore, language: str, cache: Path) -> FeatureStore
     """The store with the phones of its texts in their place, kept in folder `cache`."""
     known = [language, version("espeakng-loader"), MNEMONICS, store.texts]
     path = cache / "phones" / f"{language}-{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(phonemize(language, store.texts)))
-            os.replace(partial, path)
+    cached(path, lambda file: file.write_text(json.dumps(phonemize(language, store.texts))))
     return replace(store, texts=json.loads(path.read_text()))

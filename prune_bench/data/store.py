@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +95,17 @@ def created(path: Path) -> Iterator[Path | None]:
         partial.mkdir()
         yield partial
         os.replace(partial, path)
+
+
+def cached(path: Path, write: Callable[[Path], object]) -> Path:
+    """Make file `path` once, by `write(path)`: whole or not at all, and by one process of those that ask for it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            partial = path.with_suffix(".partial")
+            write(partial)
+            os.replace(partial, path)
+    return path
 
 
 def write_store(folder: Path, blocks: Iterable[tuple[np.ndarray, list[Row], dict[str, int]]], like: np.ndarray) -> None:

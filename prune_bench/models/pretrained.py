@@ -26,6 +26,26 @@ BUNDLES = {
     "wav2vec2-large-lv60k": "WAV2VEC2_LARGE_LV60K",
     "xlsr-53": "WAV2VEC2_XLSR53",
 }
+FAIRSEQ_KEYS = {
+    "width": "encoder_embed_dim",
+    "heads": "encoder_attention_heads",
+    "ffn": "encoder_ffn_embed_dim",
+    "layers": "encoder_layers",
+    "conv_bias": "conv_bias",
+    "position_kernel": "conv_pos",
+    "position_groups": "conv_pos_groups",
+    "norm_first": "layer_norm_first",
+}
+HUGGING_FACE_KEYS = {
+    "width": "hidden_size",
+    "heads": "num_attention_heads",
+    "ffn": "intermediate_size",
+    "layers": "num_hidden_layers",
+    "conv_bias": "conv_bias",
+    "position_kernel": "num_conv_pos_embeddings",
+    "position_groups": "num_conv_pos_embedding_groups",
+    "norm_first": "do_stable_layer_norm",
+}
 Renames = Sequence[tuple[str, str]]
 BLOCK = "encoder.transformer.layers"
 HUGGING_FACE: Renames = (
@@ -95,18 +115,19 @@ def from_hugging_face(folder: Path) -> Wav2Vec2:
 
 def hugging_face_arch(config: Mapping[str, Any], folder: Path) -> Wav2Vec2Arch:
     preprocessor = folder / "preprocessor_config.json"
-    width, heads = config["hidden_size"], config["num_attention_heads"]
-    return Wav2Vec2Arch(
+    return make_arch(
+        {field: config[key] for field, key in HUGGING_FACE_KEYS.items()},
         convs=tuple(zip(config["conv_dim"], config["conv_kernel"], config["conv_stride"], strict=True)),
         norm=f"{config['feat_extract_norm']}_norm",
-        conv_bias=config["conv_bias"],
-        width=width,
-        head_width=width // heads,
-        position_kernel=config["num_conv_pos_embeddings"],
-        position_groups=config["num_conv_pos_embedding_groups"],
-        norm_first=config["do_stable_layer_norm"],
-        layers=(BlockArch(heads, config["intermediate_size"]),) * config["num_hidden_layers"],
         normalize=preprocessor.is_file() and json.loads(preprocessor.read_text()).get("do_normalize", False),
+    )
+
+
+def make_arch(known: dict[str, Any], **rest: Any) -> Wav2Vec2Arch:
+    """An architecture of equal layers, from the fields of `FAIRSEQ_KEYS` and those that each project writes its way."""
+    width, heads, ffn, count = (known.pop(key) for key in ("width", "heads", "ffn", "layers"))
+    return Wav2Vec2Arch(
+        width=width, head_width=width // heads, layers=(BlockArch(heads, ffn),) * count, **known, **rest
     )
 
 
@@ -126,17 +147,10 @@ def from_fairseq(file: Path) -> Wav2Vec2:
 
 
 def fairseq_arch(model: Mapping[str, Any], task: Mapping[str, Any]) -> Wav2Vec2Arch:
-    width, heads = model["encoder_embed_dim"], model["encoder_attention_heads"]
-    return Wav2Vec2Arch(
+    return make_arch(
+        {field: model[key] for field, key in FAIRSEQ_KEYS.items()},
         convs=read_convs(model["conv_feature_layers"]),
         norm="group_norm" if model["extractor_mode"] == "default" else "layer_norm",
-        conv_bias=model["conv_bias"],
-        width=width,
-        head_width=width // heads,
-        position_kernel=model["conv_pos"],
-        position_groups=model["conv_pos_groups"],
-        norm_first=model["layer_norm_first"],
-        layers=(BlockArch(heads, model["encoder_ffn_embed_dim"]),) * model["encoder_layers"],
         normalize=task.get("normalize", False),
     )
 

@@ -23,7 +23,7 @@ class Pruner:
 
     `revival` "hard" zeroes removed units after every update, so that they stay dead; "free" zeroes them only when a
     mask is drawn, so that they train on from zero and are judged again (PARP, Algorithm 1). `initial` takes the place
-    of the first draw: a mask from another model, task or language.
+    of the first draw: a mask from another model, task or language; ValueError for one of other shapes.
     """
 
     criterion: Criterion
@@ -34,6 +34,10 @@ class Pruner:
     initial: Mapping[str, Tensor] | None = None
     masks: MaskSet = field(default_factory=MaskSet)
     churn: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.initial is not None:
+            MaskSet(self.initial).match(self.structure.shapes())
 
     def update(self, step: int) -> bool:
         """Act after `step` finished optimizer updates; True when a new mask was drawn."""

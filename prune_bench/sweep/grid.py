@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from prune_bench.config import Config, expand_grid, fingerprint, parse_overrides, suggest
+from prune_bench.config import Config, fingerprint
+from prune_bench.overrides import expand_grid, parse_overrides, suggest
 from prune_bench.presets import preset
 from prune_bench.pruning.methods import ALIASES, METHODS
 from prune_bench.sweep.runs import dense_of, normalise, run_id

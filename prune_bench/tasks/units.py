@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -102,9 +101,3 @@ def k_means(
         if report:
             report(number + 1, rounds)
     return centres
-
-
-def chance(units: Tensor, clusters: int) -> float:
-    """Nats of a guess that knows how frequent units are: what a prediction has to beat."""
-    share = torch.bincount(units.flatten(), minlength=clusters).double() / units.numel()
-    return -sum(p * math.log(p) for p in share.tolist() if p > 0)

@@ -89,6 +89,13 @@ def test_a_killed_run_resumes_to_identical_weights_and_masks(tmp_path, killed):
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
+def test_a_second_fit_goes_back_to_its_own_start(tmp_path):
+    pruning = IMP(0.2, final=0.5)
+    fit(tmp_path, Classifier(), pruning, steps=8)
+    watch, origin = fit(tmp_path, Classifier(), pruning, steps=8)
+    assert torch.equal(watch.weights[4]["layers.0.weight"], origin["layers.0.weight"])
+
+
 def test_too_short_a_fit_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"9 rounds need more than 50% of the fit's 12 updates"):
         trainer(tmp_path, IMP(0.9), steps=12).fit(Classifier(), loader())

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from prune_bench.config import Config, override
+from prune_bench.config import Config
 from prune_bench.data import prepare
+from prune_bench.overrides import override
 from prune_bench.presets import preset
 from prune_bench.sweep import fits
 from prune_bench.sweep.folders import cache_folder

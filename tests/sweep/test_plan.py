@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from prune_bench.config import override
+from prune_bench.overrides import override
 from prune_bench.sweep.folders import run_folder
 from prune_bench.sweep.grid import read_grid
 from prune_bench.sweep.plan import plan_runs

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from prune_bench.config import Config, override, to_dict
+from prune_bench.config import Config, to_dict
+from prune_bench.overrides import override
 from prune_bench.sweep.files import read_config, write_config, write_text
 from prune_bench.sweep.rows import (
     finished_runs,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from prune_bench.callbacks import callbacks_for
-from prune_bench.config import override
+from prune_bench.overrides import override
 from prune_bench.presets import preset
 from prune_bench.pruning.methods import METHODS
 from prune_bench.sweep.runs import dense_of, label, recipe, run_id, total_updates

@@ -8,7 +8,8 @@ import pytest
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
 from submitit.core.utils import UncompletedJobError
 
-from prune_bench.config import Config, override
+from prune_bench.config import Config
+from prune_bench.overrides import override
 from prune_bench.sweep.files import read_config
 from prune_bench.sweep.fits import cluster_environment
 from prune_bench.sweep.launch import Task

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import lightning
 import pytest
 import torch
@@ -11,7 +13,7 @@ from prune_bench.config import FitConfig
 from prune_bench.data.batches import Batch
 from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch
 from prune_bench.tasks.pretraining import PretrainingTask, spans
-from prune_bench.tasks.units import AcousticUnits, chance, frame_shape, k_means, nearest
+from prune_bench.tasks.units import AcousticUnits, frame_shape, k_means, nearest
 
 ARCH = Wav2Vec2Arch(
     convs=((16, 20, 10), (16, 8, 4), (16, 8, 8)), norm="layer_norm", conv_bias=True, width=32, head_width=16,
@@ -31,6 +33,12 @@ def batch() -> Batch:
     waveforms = torch.stack([tones(0), tones(1)])
     none = torch.zeros(2, 0, dtype=torch.long)
     return Batch(waveforms[..., None], LENGTHS, none, torch.zeros(2, dtype=torch.long), torch.arange(2))
+
+
+def chance(units: Tensor, clusters: int) -> float:
+    """Nats of a guess that knows how frequent units are: what a prediction has to beat."""
+    share = torch.bincount(units.flatten(), minlength=clusters).double() / units.numel()
+    return -sum(p * math.log(p) for p in share.tolist() if p > 0)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,6 @@ from prune_bench.data import grammar
 from prune_bench.data.audio import resample
 from prune_bench.data.corpora.source import Load, Utterance, chunks, count_of
 from prune_bench.data.degradation import Condition, Conditions, Range, degrade
-from prune_bench.data.grammar import Lexicon
 from prune_bench.data.phones import engine_name
 from prune_bench.data.synthesizer import Request, synthesize
 
@@ -82,17 +81,8 @@ class Espeak:
         self.config, self.sample_rate = config, features.sample_rate
 
     def fingerprint(self, split: str) -> Any:
-        words = [
-            grammar.RULES,
-            grammar.CLASSES,
-            grammar.SPLIT_SHARES,
-            grammar.MAX_WORDS,
-            grammar.EXPONENT,
-            grammar.SHIFT,
-        ]
         counts = [count_of(self.config, split), self.config.seed]
-        if self.config.language != "en":
-            words = [Lexicon(self.config.language).words, grammar.SHORTEST, grammar.LONGEST]
+        words = [grammar.source(self.config.language).content, grammar.SPLIT_SHARES, grammar.EXPONENT, grammar.SHIFT]
         return [VERSION, version("espeakng-loader"), asdict(RECIPES[split]), words, counts, self.config.language]
 
     def parts(self, split: str) -> list[Sequence[Utterance]]:
