@@ -35,7 +35,7 @@ def batch() -> Batch:
     return Batch(waveforms[..., None], LENGTHS, none, torch.zeros(2, dtype=torch.long), torch.arange(2))
 
 
-def chance(units: Tensor, clusters: int) -> float:
+def chance(units: torch.Tensor, clusters: int) -> float:
     """Nats of a guess that knows how frequent units are: what a prediction has to beat."""
     share = torch.bincount(units.flatten(), minlength=clusters).double() / units.numel()
     return -sum(p * math.log(p) for p in share.tolist() if p > 0)
