@@ -12,7 +12,8 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.papers import REPORTS, TABLES
-from prune_bench.config import CHOICES, Config
+from prune_bench.choices import CHOICES
+from prune_bench.config import Config
 from prune_bench.overrides import ALIASES, flat_keys
 from prune_bench.presets import PRESETS
 from prune_bench.pruning.methods import METHODS
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, interrupt)
     console = Console()
     try:
-        return run(read_grid(arguments, {name: report.configurations for name, report in REPORTS.items()}), console)
+        return run(read_grid(arguments, REPORTS), console)
     except ValueError as error:
         print(f"sweep.py: {error}", file=sys.stderr)
         return 2
@@ -73,7 +74,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 def describe_keys() -> str:
     """Every key with its default and its values."""
-    choices = {**CHOICES, "method": tuple(METHODS), "preset": tuple(PRESETS), "table": tuple(REPORTS)}
+    choices = {**CHOICES, "method": tuple(METHODS), "preset": tuple(PRESETS["transducer"]), "table": tuple(REPORTS)}
     short = {key: alias for alias, key in ALIASES.items()}
     lines = ["", "keys, with their defaults before the preset (a short name in brackets):", ""]
     for key, default in {"table": "", **flat_keys(Config())}.items():

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -15,14 +16,21 @@ from torch import nn
 
 from prune_bench.models.arch import TransducerArch
 from prune_bench.models.transducer import Transducer
+from prune_bench.models.wav2vec2 import Wav2Vec2, Wav2Vec2Arch
+
+KINDS: dict[str, tuple[Any, Any]] = {
+    "transducer": (Transducer, TransducerArch),
+    "wav2vec2": (Wav2Vec2, Wav2Vec2Arch),
+}
 
 
-def save_model(model: Transducer, folder: str | Path) -> Path:
+def save_model(model: Any, folder: str | Path) -> Path:
     """Write a model's arch and weights to `folder`, replacing what was there."""
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    (temporary / "arch.json").write_text(json.dumps(model.arch.to_dict(), indent=1))
+    kind = next(name for name, (made, _) in KINDS.items() if isinstance(model, made))
+    (temporary / "arch.json").write_text(json.dumps({"kind": kind, **model.arch.to_dict()}, indent=1))
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, temporary / "model.safetensors")
     if folder.exists():
@@ -31,8 +39,8 @@ def save_model(model: Transducer, folder: str | Path) -> Path:
     return folder
 
 
-def load_model(folder: str | Path) -> Transducer:
-    """The model saved in `folder`, in eval mode.
+def load_model(folder: str | Path) -> Any:
+    """The model saved in `folder`, a Transducer or a Wav2Vec2, in eval mode.
 
     Raises:
         ValueError: the folder holds no complete model, naming the file.
@@ -42,7 +50,9 @@ def load_model(folder: str | Path) -> Transducer:
         if not (folder / name).is_file():
             raise ValueError(f"{folder / name} is missing: give a folder written by save_model")
     try:
-        model = Transducer(TransducerArch.from_dict(json.loads((folder / "arch.json").read_text())))
+        arch = json.loads((folder / "arch.json").read_text())
+        made, described = KINDS[arch.pop("kind", "transducer")]
+        model = made(described.from_dict(arch))
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (SafetensorError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(f"{folder} is not a readable model ({str(error).splitlines()[0]}): train it again") from None

@@ -1,10 +1,7 @@
-"""What a run is: typed configuration and its hash."""
+"""What a run is: typed configuration."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,11 +13,13 @@ from omegaconf.errors import OmegaConfBaseException
 class CorpusConfig:
     """Where speech and text come from. Subsets join with `+`, as in `train-clean-100+train-clean-360`.
 
-    `targets` are the words of the transcripts, or `phones`: how eSpeak NG pronounces them in `language`.
+    `targets` are the words of the transcripts, or `phones`: how eSpeak NG pronounces them in `language`. With `joint`,
+    languages joined with `+`, training takes all of these, development and test `language` alone.
     """
 
     name: str = "espeak"
     language: str = "en"
+    joint: str = ""
     targets: str = "words"
     root: str = ""
     download: bool = False
@@ -85,6 +84,21 @@ class ModelConfig:
 
 
 @dataclass
+class EncoderConfig:
+    """wav2vec 2.0's encoder before any pruning. `convs` lists (channels, kernel, stride) as fairseq writes them."""
+
+    convs: str = "[(64, 10, 5)] + [(64, 3, 2)] * 4 + [(64, 2, 2)] * 2"
+    norm: str = "layer_norm"
+    norm_first: bool = True
+    layers: int = 6
+    width: int = 192
+    heads: int = 4
+    ffn: int = 768
+    position_kernel: int = 32
+    position_groups: int = 16
+
+
+@dataclass
 class FitConfig:
     """One training run. `frames` is the size of a batch over all processes, in feature frames.
 
@@ -105,11 +119,50 @@ class FitConfig:
 
 
 @dataclass
+class PretrainingConfig:
+    """Where a wav2vec 2.0 encoder's weights come from, and how its own pretraining runs.
+
+    `source` is `own`, `random`, or published weights: a bundle's name, a Hugging Face folder, a fairseq checkpoint.
+    Languages join with `+` and share `utterances` evenly; `corpus`, `root` and `train` say whose audio is heard.
+    Each frame starts a hidden stretch of `length` frames with chance `start`; `clusters` units are predicted.
+    """
+
+    source: str = "own"
+    corpus: str = "espeak"
+    root: str = ""
+    train: str = "train"
+    languages: str = "en"
+    utterances: int = 6000
+    clusters: int = 100
+    start: float = 0.08
+    length: int = 10
+    seed: int = 0
+    fit: FitConfig = field(default_factory=FitConfig)
+
+
+@dataclass
+class FinetuningConfig:
+    """How a pretrained encoder is fine-tuned; `head_only` is the fraction of updates in which the head learns alone."""
+
+    dropout: float = 0.0
+    layer_drop: float = 0.0
+    head_only: float = 0.0
+
+
+@dataclass
 class PruningConfig:
-    """Knobs of the pruning methods; fractions are of the fit's updates."""
+    """Knobs of the pruning methods; fractions are of the fit's updates.
+
+    `interval` is PARP's, `progress` where PARP-P's target is reached, `round` the length of a round of IMP,
+    `mask_language` whose mask is transferred; the rest is L0's.
+    """
 
     structure: str = "groups"
     interval: float = 0.01
+    progress: float = 0.6
+    imp_step: str = "original10"
+    round: float = 0.2
+    mask_language: str = ""
     ramp: float = 0.3
     settle: float = 0.6
     mask_learning_rate: float = 5e-2
@@ -159,6 +212,7 @@ class Config:
     """One run, completely."""
 
     preset: str = "tiny"
+    task: str = "transducer"
     method: str = "dense"
     sparsity: float = 0.0
     seed: int = 0
@@ -166,42 +220,15 @@ class Config:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
+    finetuning: FinetuningConfig = field(default_factory=FinetuningConfig)
     dense: FitConfig = field(default_factory=FitConfig)
     final: FitConfig = field(default_factory=FitConfig)
     pruning: PruningConfig = field(default_factory=PruningConfig)
     measurement: MeasurementConfig = field(default_factory=MeasurementConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
-
-
-PRECISIONS = ("auto", "32-true", "bf16-mixed")
-CHOICES: dict[str, tuple[str, ...]] = {
-    "corpus.name": ("espeak", "fsdd", "librispeech", "manifest"),
-    "corpus.on_bad": ("fail", "skip"),
-    "corpus.targets": ("words", "phones"),
-    "features.kind": ("log_mel", "waveform"),
-    "tokenizer.kind": ("characters", "sentencepiece", "words"),
-    "model.predictor": ("stateless", "lstm"),
-    "pruning.structure": ("groups", "weights"),
-    "pruning.counter": ("exact", "paper_eq3"),
-    "pruning.distillation_side": ("student", "teacher"),
-    "dense.precision": PRECISIONS,
-    "final.precision": PRECISIONS,
-    "wandb.mode": ("offline", "online", "disabled"),
-    "execution.launcher": ("local", "slurm"),
-}
-
-
-def check(config: Config) -> None:
-    """Raise ValueError for values no run can have."""
-    if not 0.0 <= config.sparsity < 1.0:
-        raise ValueError(f"sparsity={config.sparsity}: give the removed fraction, at least 0 and below 1")
-    for name, fit in (("dense", config.dense), ("final", config.final)):
-        for key in ("steps", "frames", "accumulate", "devices", "checkpoint_every"):
-            if getattr(fit, key) < 1:
-                raise ValueError(f"{name}.{key}={getattr(fit, key)}: must be at least 1")
-    if config.model.width % config.model.heads:
-        raise ValueError(f"model.width={config.model.width} is not a multiple of model.heads={config.model.heads}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -217,27 +244,3 @@ def from_dict(values: dict[str, Any]) -> Config:
         raise ValueError(f"not a run configuration: {str(error).splitlines()[0]}") from None
     assert isinstance(config, Config)
     return config
-
-
-def fingerprint(values: Any) -> str:
-    """Twelve hex digits that name a JSON-able value."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
-
-
-IDENTITY = ("method", "sparsity", "seed", "corpus", "features", "tokenizer", "model", "dense", "final", "pruning")
-
-
-def identity(config: Config, *sections: str, knobs: Sequence[str] | None = None) -> str:
-    """The hash of the sections that shape a stage (all that shape a run by default); of `pruning` only the `knobs`.
-
-    What a preset is called, where a fit executes and how often it saves a run executes do not change its identity.
-    """
-    values = to_dict(config)
-    for key in ("download",):
-        values["corpus"].pop(key)
-    for fit in ("dense", "final"):
-        for key in ("accelerator", "checkpoint_every"):
-            values[fit].pop(key)
-    if knobs is not None:
-        values["pruning"] = {key: values["pruning"][key] for key in knobs}
-    return fingerprint({section: values[section] for section in sections or IDENTITY})

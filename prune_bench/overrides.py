@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from prune_bench.config import CHOICES, Config, check
+from prune_bench.choices import CHOICES, check
+from prune_bench.config import Config
 
 ALIASES = {"corpus": "corpus.name", "launcher": "execution.launcher", "output": "execution.output"}
 
@@ -58,7 +59,7 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, list[str]]:
     return overrides
 
 
-def override(base: Config, values: dict[str, Any]) -> Config:
+def override(base: Config, values: Mapping[str, Any]) -> Config:
     """A copy of `base` with dotted keys replaced and checked. ValueError names the unknown key or value."""
     known = flat_keys(base)
     for key, value in values.items():

@@ -21,10 +21,13 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Lowest first. A package may import those of lower layers, and of its own layer only itself.
 LAYERS = [
     {"config"},
+    {"choices", "identity"},
     {"overrides"},
-    {"presets", "pruning", "data", "models"},
+    {"presets", "pruning", "models"},
+    {"data"},
     {"decoding", "distillation", "compaction", "artefacts", "export"},
     {"tasks", "callbacks", "measurement"},
+    {"recognizers"},
     {"sweep", "reports"},
 ]
 

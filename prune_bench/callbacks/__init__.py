@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lightning import Callback
+from torch import Tensor
 
 from prune_bench.callbacks.base import PruningCallback
 from prune_bench.callbacks.iterative import IMP
@@ -10,25 +13,36 @@ from prune_bench.callbacks.l0 import L0
 from prune_bench.callbacks.low_rank import LowRank
 from prune_bench.callbacks.magnitude import MPI, OMP, PARP, RP
 from prune_bench.config import Config
-from prune_bench.pruning.methods import METHODS, Method
+from prune_bench.pruning.methods import Method, find_method
 
 __all__ = ["IMP", "L0", "MPI", "OMP", "PARP", "RP", "LowRank", "PruningCallback", "callbacks_for"]
 
 
-def _omp(config: Config, method: Method) -> Callback:
-    return OMP(config.sparsity, structure=config.pruning.structure, seed=config.seed)
+Mask = Mapping[str, Tensor] | None
 
 
-def _parp(config: Config, method: Method) -> Callback:
-    interval = max(1, round(config.pruning.interval * config.final.steps))
-    return PARP(config.sparsity, interval=interval, structure=config.pruning.structure, seed=config.seed)
+def _omp(config: Config, method: Method, mask: Mask) -> Callback:
+    return OMP(config.sparsity, structure=config.pruning.structure, mask=mask, seed=config.seed)
 
 
-def _low_rank(config: Config, method: Method) -> Callback:
+def _parp(config: Config, method: Method, mask: Mask) -> Callback:
+    behind = method.options.get("behind")
+    return PARP(
+        config.sparsity,
+        interval=max(1, round(config.pruning.interval * config.final.steps)),
+        start=None if behind is None else max(0.0, config.sparsity - behind),
+        ramp=0.0 if behind is None else config.pruning.progress,
+        structure=config.pruning.structure,
+        mask=mask,
+        seed=config.seed,
+    )
+
+
+def _low_rank(config: Config, method: Method, mask: Mask) -> Callback:
     return LowRank(config.sparsity)
 
 
-def _l0(config: Config, method: Method) -> Callback:
+def _l0(config: Config, method: Method, mask: Mask) -> Callback:
     pruning = config.pruning
     return L0(
         config.sparsity,
@@ -52,7 +66,9 @@ def _l0(config: Config, method: Method) -> Callback:
 _FAMILIES = {"omp": _omp, "parp": _parp, "low_rank": _low_rank, "l0": _l0}
 
 
-def callbacks_for(config: Config) -> list[Callback]:
-    """The callbacks of a configured run: none for the dense references."""
-    method = METHODS[config.method]
-    return [_FAMILIES[method.family](config, method)] if method.family in _FAMILIES else []
+def callbacks_for(config: Config, mask: Mask = None) -> list[Callback]:
+    """The callbacks of a configured run: none where nothing is removed. `mask` is the first one, drawn elsewhere."""
+    method = find_method(config.method)
+    if method.family not in _FAMILIES or config.sparsity == 0:
+        return []
+    return [_FAMILIES[method.family](config, method, mask)]

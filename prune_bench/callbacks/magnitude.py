@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
@@ -75,6 +76,10 @@ class ScoredPruning(PruningCallback):
 
     def metrics(self) -> dict[str, float]:
         return {"sparsity": self.achieved, "churn": self.pruner.churn}
+
+    def choose(self, module: nn.Module) -> MaskSet:
+        """The mask of `sparsity` that the weights of `module` give as they are."""
+        return self._bind(module).select(self.criterion, self.sparsity, torch.Generator().manual_seed(self.seed))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         schedule = self.schedule(planned_updates(trainer))

@@ -5,20 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from prune_bench.config import Config, TokenizerConfig
+from prune_bench.config import Config, CorpusConfig, FeatureConfig, TokenizerConfig
 from prune_bench.data.audio import LogMel, SpecAugment, read_audio
 from prune_bench.data.batches import Batch, SpeechData, evaluation_batches
 from prune_bench.data.corpora import SPLITS
 from prune_bench.data.extraction import feature_stores
 from prune_bench.data.phones import with_phones
-from prune_bench.data.store import FeatureStore, cached, describe, merge
-from prune_bench.data.tokenizers import VERSION, Tokenizer, load_tokenizer, train_tokenizer
+from prune_bench.data.store import FeatureStore, cached, describe, join, merge
+from prune_bench.data.tokenizers import VERSION, Textless, Tokenizer, load_tokenizer, train_tokenizer
+from prune_bench.models.wav2vec2 import frames_of, read_convs
 
 __all__ = ["Batch", "Corpus", "FeatureStore", "LogMel", "SpecAugment", "SpeechData", "evaluation_batches", "prepare",
-           "read_audio"]  # fmt: skip
+           "prepare_unlabelled", "read_audio"]  # fmt: skip
+
+
+# Encoder frames of an utterance of so many feature frames.
+ENCODER_FRAMES: dict[str, Callable[[Config, int], int]] = {
+    "transducer": lambda config, frames: math.ceil(frames / config.model.subsampling),
+    "ctc": lambda config, samples: frames_of(read_convs(config.encoder.convs), samples),
+}
 
 
 @dataclass(frozen=True)
@@ -35,9 +44,11 @@ def prepare(config: Config, cache: str | Path, progress: bool = True) -> Corpus:
     Raises ValueError, naming file, line and remedy, for the first utterance that cannot be used; with
     `corpus.on_bad=skip` such utterances are left out and counted by reason in print.
     """
-    stores = feature_stores(config.corpus, config.features, Path(cache), progress)
-    if config.corpus.targets == "phones":
-        stores = {split: with_phones(store, config.corpus.language, Path(cache)) for split, store in stores.items()}
+    corpus, options = config.corpus, (config.features, Path(cache), progress)
+    stores = labelled_stores(corpus, *options)
+    if corpus.joint:
+        parts = (replace(corpus, language=language) for language in corpus.joint.split("+"))
+        stores["train"] = join([labelled_stores(part, *options, splits=("train",))["train"] for part in parts])
     tokenizer = cached_tokenizer(config.tokenizer, stores["train"].texts, Path(cache))
     splits = {}
     for split in SPLITS:
@@ -46,6 +57,35 @@ def prepare(config: Config, cache: str | Path, progress: bool = True) -> Corpus:
             total = sum(splits[split].skipped.values())
             print(f"{config.corpus.name} {split}: {total} utterances left out: {describe(splits[split].skipped)}")
     return Corpus(splits, tokenizer)
+
+
+def labelled_stores(
+    corpus: CorpusConfig, features: FeatureConfig, cache: Path, progress: bool, splits: Sequence[str] = SPLITS
+) -> dict[str, FeatureStore]:
+    """Stores with words or phones as their texts."""
+    stores = feature_stores(corpus, features, cache, progress, splits)
+    if corpus.targets == "words":
+        return stores
+    return {split: with_phones(store, corpus.language, cache) for split, store in stores.items()}
+
+
+def prepare_unlabelled(config: Config, cache: str | Path, progress: bool = True) -> Corpus:
+    """What `config.pretraining` hears: training speech of its languages, without any text."""
+    heard = config.pretraining
+    languages = heard.languages.split("+")
+    stores = []
+    for language in languages:
+        corpus = CorpusConfig(
+            name=heard.corpus,
+            root=heard.root,
+            train=heard.train,
+            language=language,
+            train_utterances=heard.utterances // len(languages),
+            on_bad=config.corpus.on_bad,
+            seed=heard.seed,
+        )
+        stores.append(feature_stores(corpus, config.features, Path(cache), progress, ("train",))["train"])
+    return Corpus({"train": join(stores)}, Textless())
 
 
 def cached_tokenizer(config: TokenizerConfig, texts: list[str], cache: Path) -> Tokenizer:
@@ -61,7 +101,7 @@ def usable(split: str, store: FeatureStore, tokenizer: Tokenizer, config: Config
     """Leave out, or refuse, what the tokenizer cannot spell and what is too short for its transcript."""
     kept, skipped = [], dict(store.skipped)
     for place, (text, frames) in enumerate(zip(store.texts, store.lengths, strict=True)):
-        fault = find_fault(text, math.ceil(frames / config.model.subsampling), tokenizer)
+        fault = find_fault(text, ENCODER_FRAMES[config.task](config, frames), tokenizer)
         if fault is None:
             kept.append(place)
         elif config.corpus.on_bad == "fail":

@@ -86,16 +86,20 @@ def extract(part: Sequence[Any]) -> Block:
 
 
 def feature_stores(
-    corpus: CorpusConfig, features: FeatureConfig, cache: Path, progress: bool = True
+    corpus: CorpusConfig,
+    features: FeatureConfig,
+    cache: Path,
+    progress: bool = True,
+    splits: Sequence[str] = SPLITS,
 ) -> dict[str, FeatureStore]:
-    """Open the five splits' stores, building under `cache` those that are not there yet."""
+    """Open the stores of `splits`, building under `cache` those that are not there yet."""
     if corpus.name not in CORPORA:
         raise ValueError(f"corpus.name={corpus.name!r} is unknown; choose one of {', '.join(CORPORA)}")
     if corpus.on_bad not in ("fail", "skip"):
         raise ValueError(f"corpus.on_bad={corpus.on_bad!r} is unknown; choose fail or skip")
     source = CORPORA[corpus.name](corpus, features)
     extractor = Extractor(source, features, corpus.on_bad == "skip")
-    paths = {split: cache / "features" / store_name(source, corpus, features, split) for split in SPLITS}
+    paths = {split: cache / "features" / store_name(source, corpus, features, split) for split in splits}
     with ExitStack() as stack:
         workers = Workers(extractor, stack)
         for split, path in paths.items():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ Row = dict[str, Any]
 class FeatureStore:
     """Utterances of one split: `features` (total frames, width) on disk, one entry an utterance in the rest.
 
-    `features` are half-precision numbers, or 16-bit samples, read as fractions of full scale.
-    `lengths` are in frames, `seconds` of audio; `skipped` counts by reason what the corpus held but cannot be used.
+    `features` are half-precision numbers, or 16-bit samples, read as fractions of full scale; a joined store has
+    several such files, and `files` says in which each utterance lies. `lengths` are in frames, `seconds` of audio;
+    `skipped` counts by reason what the corpus held but cannot be used.
     """
 
-    features: np.ndarray
+    features: tuple[np.ndarray, ...]
+    files: np.ndarray
     starts: np.ndarray
     lengths: np.ndarray
     ids: list[str]
@@ -41,9 +44,9 @@ class FeatureStore:
 
     def __getitem__(self, index: int) -> Tensor:
         """Features of one utterance, (frames, width) float32."""
-        start = self.starts[index]
-        features = torch.from_numpy(self.features[start : start + self.lengths[index]].astype(np.float32))
-        return features / 2**15 if self.features.dtype == np.int16 else features
+        start, file = self.starts[index], self.features[self.files[index]]
+        features = torch.from_numpy(file[start : start + self.lengths[index]].astype(np.float32))
+        return features / 2**15 if file.dtype == np.int16 else features
 
     @classmethod
     def open(cls, path: str | Path) -> FeatureStore:
@@ -52,7 +55,8 @@ class FeatureStore:
         rows, lengths = index["utterances"], np.array([row["frames"] for row in index["utterances"]], dtype=np.int64)
         shape = (int(lengths.sum()), index["width"])
         return cls(
-            features=np.memmap(Path(path) / "features.bin", np.dtype(index["type"]), "r", shape=shape),
+            features=(np.memmap(Path(path) / "features.bin", np.dtype(index["type"]), "r", shape=shape),),
+            files=np.zeros(len(rows), dtype=np.int64),
             starts=np.cumsum(lengths) - lengths,
             lengths=lengths,
             ids=[row["id"] for row in rows],
@@ -66,6 +70,7 @@ class FeatureStore:
         """The same store with the utterances at `kept` alone."""
         return FeatureStore(
             self.features,
+            self.files[kept],
             self.starts[kept],
             self.lengths[kept],
             ids=[self.ids[place] for place in kept],
@@ -74,6 +79,22 @@ class FeatureStore:
             seconds=[self.seconds[place] for place in kept],
             skipped=skipped,
         )
+
+
+def join(stores: Sequence[FeatureStore]) -> FeatureStore:
+    """One store of the utterances of several, one store after the other."""
+    before = np.cumsum([0, *(len(store.features) for store in stores)])
+    return FeatureStore(
+        features=tuple(file for store in stores for file in store.features),
+        files=np.concatenate([store.files + first for store, first in zip(stores, before, strict=False)]),
+        starts=np.concatenate([store.starts for store in stores]),
+        lengths=np.concatenate([store.lengths for store in stores]),
+        ids=[name for store in stores for name in store.ids],
+        texts=[text for store in stores for text in store.texts],
+        speakers=[speaker for store in stores for speaker in store.speakers],
+        seconds=[seconds for store in stores for seconds in store.seconds],
+        skipped=reduce(merge, (store.skipped for store in stores)),
+    )
 
 
 @contextmanager

@@ -31,6 +31,21 @@ class Tokenizer(Protocol):
     def save(self, path: str | Path) -> None: ...
 
 
+class Textless:
+    """For speech whose text is not read: no units but the blank."""
+
+    size = 1
+
+    def encode(self, text: str) -> list[int]:
+        return []
+
+    def decode(self, units: Sequence[int]) -> str:
+        return ""
+
+    def save(self, path: str | Path) -> None:
+        """Nothing to keep."""
+
+
 class Symbols:
     """One unit a symbol of the training text; a subclass says how a text splits into symbols."""
 

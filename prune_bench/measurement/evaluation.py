@@ -6,26 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 
-from prune_bench.data.batches import evaluation_batches
+from prune_bench.data.batches import Batch, evaluation_batches
 from prune_bench.data.store import FeatureStore
 from prune_bench.data.tokenizers import Tokenizer
-from prune_bench.decoding.greedy import decode_greedy
 from prune_bench.measurement.accuracy import bootstrap_interval, count_errors, word_error_rate
-from prune_bench.models.transducer import Transducer
 
 
 @torch.inference_mode()
 def evaluate(
-    model: Transducer,
+    model: nn.Module,
+    recognise: Callable[[Batch], list[list[int]]],
     store: FeatureStore,
     tokenizer: Tokenizer,
     batch_frames: int,
-    max_symbols: int,
     progress: Callable[[int, int], None] | None = None,
     samples: int = 1000,
 ) -> dict[str, Any]:
-    """Greedy error rate of `model`, put in eval mode, on every utterance of one split.
+    """Error rate of `model`, put in eval mode and read by `recognise`, on every utterance of one split.
 
     Returns `wer`, `low`, `high` (percent), `errors`, `words` (sums) and `utterances`: per-utterance `errors` and
     `words` in the order of the store. `progress(done, total)` is called with utterance counts after each batch.
@@ -35,7 +34,7 @@ def evaluate(
     hypotheses = [""] * len(store)
     done = 0
     for batch in evaluation_batches(store, batch_frames):
-        decoded = decode_greedy(model, batch.features.to(device), batch.lengths.to(device), max_symbols)
+        decoded = recognise(Batch(*(part.to(device) for part in batch)))
         for index, units in zip(batch.indices.tolist(), decoded, strict=True):
             hypotheses[index] = tokenizer.decode(units)
         done += len(decoded)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
-from torch import Tensor
-
-from prune_bench.models.transducer import Transducer
+from torch import Tensor, nn
 
 
-def measure_size(model: Transducer, folder: str | Path | None = None) -> dict[str, int]:
+class Sized(Protocol):
+    """A model that knows its encoder's weights, and which of them are prunable."""
+
+    def block_matrices(self) -> list[str]: ...
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]: ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+
+
+def measure_size(model: Sized, folder: str | Path | None = None) -> dict[str, int]:
     """Counts of parameters and the bytes of the files in `folder`.
 
     Returns `blocks` and `blocks_nonzero` (weight matrices of the encoder layers: what sparsity is a fraction of),
@@ -22,7 +33,7 @@ def measure_size(model: Transducer, folder: str | Path | None = None) -> dict[st
     return {
         "blocks": _count(blocks),
         "blocks_nonzero": _nonzero(blocks),
-        "encoder": _count(model.encoder.parameters()),
+        "encoder": _count(model.encoder_parameters()),
         "total": _count(parameters.values()),
         "total_nonzero": _nonzero(parameters.values()),
         "bytes": _bytes_in_memory(model) if folder is None else _bytes_on_disk(Path(folder)),
@@ -37,7 +48,7 @@ def _nonzero(tensors: Iterable[Tensor]) -> int:
     return sum(int(tensor.count_nonzero()) for tensor in tensors)
 
 
-def _bytes_in_memory(model: Transducer) -> int:
+def _bytes_in_memory(model: Sized) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
 
 

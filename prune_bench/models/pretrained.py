@@ -18,7 +18,7 @@ import torchaudio
 from safetensors.torch import load_file
 from torch import Tensor
 
-from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch
+from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch, read_convs
 
 BUNDLES = {
     "wav2vec2-base": "WAV2VEC2_BASE",
@@ -153,19 +153,6 @@ def fairseq_arch(model: Mapping[str, Any], task: Mapping[str, Any]) -> Wav2Vec2A
         norm="group_norm" if model["extractor_mode"] == "default" else "layer_norm",
         normalize=task.get("normalize", False),
     )
-
-
-def read_convs(text: str) -> tuple[tuple[int, int, int], ...]:
-    """(channels, kernel, stride) of each convolution from fairseq's "[(512, 10, 5)] + [(512, 3, 2)] * 4"."""
-    convs: list[tuple[int, int, int]] = []
-    for part in text.split("+"):
-        found = re.fullmatch(r"\s*\[((?:\s*\(\s*\d+\s*,\s*\d+\s*,\s*\d+\s*\)\s*,?)+)\](?:\s*\*\s*(\d+))?\s*", part)
-        if not found:
-            raise ValueError(f"conv_feature_layers={text!r} is not a sum of lists of (channels, kernel, stride)")
-        numbers = [int(number) for number in re.findall(r"\d+", found[1])]
-        layers = list(zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True))
-        convs += layers * int(found[2] or 1)
-    return tuple(convs)
 
 
 def read_torch(file: Path) -> dict[str, Any]:

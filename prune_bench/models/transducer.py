@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -107,6 +108,10 @@ class Transducer(nn.Module):
         encoded = self.joiner.encoder(hidden)[:, :, None]
         predicted = self.joiner.predictor(self.forget(self.predictor(targets)))[:, None]
         return TransducerOutput(self.joiner(encoded, predicted), self.ctc(hidden), frames)
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """All but predictor, joiner and CTC head."""
+        return self.encoder.parameters()
 
     def block_matrices(self) -> list[str]:
         """Names of the weight matrices of the encoder layers: what sparsity is a fraction of."""

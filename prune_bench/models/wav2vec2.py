@@ -5,7 +5,8 @@ State names are torchaudio's own. Every width is per layer, so that a pruned and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -97,6 +98,26 @@ class Wav2Vec2Arch:
         return cls(**values)
 
 
+def read_convs(text: str) -> tuple[tuple[int, int, int], ...]:
+    """(channels, kernel, stride) of each convolution from fairseq's "[(512, 10, 5)] + [(512, 3, 2)] * 4"."""
+    convs: list[tuple[int, int, int]] = []
+    for part in text.split("+"):
+        found = re.fullmatch(r"\s*\[((?:\s*\(\s*\d+\s*,\s*\d+\s*,\s*\d+\s*\)\s*,?)+)\](?:\s*\*\s*(\d+))?\s*", part)
+        if not found:
+            raise ValueError(f"conv_feature_layers={text!r} is not a sum of lists of (channels, kernel, stride)")
+        numbers = [int(number) for number in re.findall(r"\d+", found[1])]
+        layers = list(zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True))
+        convs += layers * int(found[2] or 1)
+    return tuple(convs)
+
+
+def frames_of(convs: Sequence[tuple[int, int, int]], samples: int) -> int:
+    """How many frames the convolutions make of a waveform."""
+    for _, kernel, stride in convs:
+        samples = max(0, (samples - kernel) // stride + 1)
+    return samples
+
+
 class Wav2Vec2(Wav2Vec2Model):
     """(batch, samples) waveforms at 16 kHz to (batch, frames, vocabulary) CTC logits, or to hidden states.
 
@@ -132,6 +153,25 @@ class Wav2Vec2(Wav2Vec2Model):
         if self.arch.normalize:
             waveforms = normalize(waveforms, lengths)
         return super().forward(waveforms, lengths)
+
+    def front_end(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """What the layers read of (batch, samples): convolutions, projection and positions."""
+        if self.arch.normalize:
+            waveforms = normalize(waveforms, lengths)
+        features, lengths = self.feature_extractor(waveforms, lengths)
+        projected, _ = self.encoder._preprocess(features, None)
+        return self.encoder.transformer._preprocess(projected), lengths
+
+    def blocks(self, stream: Tensor) -> Tensor:
+        """The layers alone, without padding."""
+        for layer in self.encoder.transformer.layers:
+            stream, _ = layer(stream)
+        return stream
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """All but the head."""
+        yield from self.feature_extractor.parameters()
+        yield from self.encoder.parameters()
 
     def block_matrices(self) -> list[str]:
         """Names of the weight matrices of the Transformer layers: what sparsity is a fraction of."""

@@ -16,8 +16,11 @@ L0_KNOBS = (
 class Method:
     """A row of the methods table; `family` names the callback that runs it, the rest are its values.
 
-    `target` is what the asked fraction is a fraction of: "size" or "flops". `kinds` are the unit kinds it may remove,
-    `knobs` the keys of the `pruning` section that shape it.
+    `start` is whose weights the fit starts from: random ones, those of the pretrained model (of the dense one where
+    nothing is pretrained), of the dense model, or of another method at `behind` less sparsity. `ranked` is whose
+    weights choose the first mask: those it starts from, the dense model's, those of iterative rounds, or nobody's
+    ("chance"). `target` is what the asked fraction is a fraction of: "size" or "flops". `kinds` are the unit kinds it
+    may remove, `knobs` the keys of the `pruning` section that shape it.
     """
 
     name: str
@@ -28,7 +31,8 @@ class Method:
     allocation: str
     schedule: str
     revival: str
-    starts_from: str
+    start: str
+    ranked: str = "start"
     target: str = "size"
     kinds: tuple[str, ...] = ("heads", "ffn", "conv")
     options: Mapping[str, float] = field(default_factory=dict)
@@ -45,7 +49,7 @@ _DENSE = Method(
     allocation="-",
     schedule="-",
     revival="-",
-    starts_from="random weights",
+    start="pretrained",
     kinds=(),
 )
 _OMP = Method(
@@ -57,9 +61,19 @@ _OMP = Method(
     allocation="global",
     schedule="one-shot",
     revival="hard",
-    starts_from="converged",
+    start="pretrained",
+    ranked="dense",
     knobs=("structure",),
-    source="arXiv 2305.19549, section 3.1",
+    source="arXiv 2106.05933, section 2; 2305.19549, section 3.1",
+)
+_IMP = replace(
+    _OMP,
+    name="imp",
+    label="IMP",
+    schedule="rounds, rewound",
+    ranked="rounds",
+    knobs=("structure", "imp_step", "round"),
+    source="arXiv 2106.05933, section 2",
 )
 _PARP = replace(
     _OMP,
@@ -68,8 +82,18 @@ _PARP = replace(
     family="parp",
     schedule="one-shot, re-judged every n updates",
     revival="free",
+    ranked="start",
     knobs=("structure", "interval"),
     source="arXiv 2106.05933, Algorithm 1",
+)
+_PARP_P = replace(
+    _PARP,
+    name="parp_p",
+    label="PARP-P",
+    schedule="linear, re-judged every n updates",
+    options={"behind": 0.2},
+    knobs=("structure", "interval", "progress"),
+    source="arXiv 2106.05933, section 3.2",
 )
 _SVD = Method(
     name="svd",
@@ -80,7 +104,7 @@ _SVD = Method(
     allocation="uniform",
     schedule="one-shot",
     revival="none",
-    starts_from="converged",
+    start="pretrained",
     kinds=(),
     source="arXiv 2305.19549, section 3.1",
 )
@@ -93,7 +117,7 @@ _L0 = Method(
     allocation="Lagrangian",
     schedule="ramped target",
     revival="gate",
-    starts_from="converged, with a teacher",
+    start="dense",
     kinds=ALL_KINDS,
     knobs=L0_KNOBS,
     source="arXiv 2305.19549, section 2",
@@ -102,10 +126,26 @@ _WITHOUT_LOCAL = tuple(kind for kind in ALL_KINDS if kind != "hidden_local")
 
 _ROWS = (
     _DENSE,
-    replace(_DENSE, name="continue_ft", label="Dense, trained on", starts_from="converged"),
-    replace(_DENSE, name="scratch", label="Dense of this size"),
+    replace(_DENSE, name="continue_ft", label="Dense, trained on", start="dense"),
+    replace(_DENSE, name="scratch", label="Dense of this size", start="random"),
+    replace(_DENSE, name="unpretrained", label="Dense, not pretrained", start="random"),
+    replace(_OMP, name="rp", label="RP", criterion="random", ranked="chance"),
+    replace(_OMP, name="mpi", label="MPI", ranked="start"),
     _OMP,
+    replace(_OMP, name="omp_continue", label="OMP, dense weights kept", start="dense", ranked="start"),
+    replace(_OMP, name="transfer", label="OMP, another language's mask", knobs=("structure", "mask_language")),
+    _IMP,
     _PARP,
+    _PARP_P,
+    replace(_PARP_P, name="parp_p_staged", label="PARP-P, two stages", start="parp_p", options={"behind": 0.1}),
+    replace(_PARP, name="parp_random", label="PARP from a random mask", ranked="chance"),
+    replace(
+        _PARP,
+        name="parp_transfer",
+        label="PARP from another language's mask",
+        ranked="dense",
+        knobs=("structure", "interval", "mask_language"),
+    ),
     _SVD,
     _L0,
     replace(_L0, name="l0_flops", label="L0 (FLOPs)", target="flops"),
@@ -119,14 +159,25 @@ _ROWS = (
     replace(_L0, name="l0_heads", label="L0, heads only", kinds=("heads",), structure="heads"),
     replace(_L0, name="l0_without_kd", label="L0 without distillation", options={"distillation": 0.0}),
 )
+# Fits that runs share and that are no row of any table.
+_STAGES = (
+    replace(_DENSE, name="pretraining", label="Pretraining", start="random"),
+    replace(_IMP, name="imp_round", label="Round of IMP"),
+)
 
 METHODS: dict[str, Method] = {method.name: method for method in _ROWS}
+STAGES: dict[str, Method] = {method.name: method for method in _STAGES}
 ALIASES = {"l0": "l0_sparsity", "low_rank": "svd"}
+
+
+def find_method(name: str) -> Method:
+    """The method or stage of that name."""
+    return METHODS.get(name) or STAGES[name]
 
 
 def methods_table() -> str:
     """The methods as a Markdown table."""
-    columns = ("name", "criterion", "structure", "allocation", "schedule", "revival", "starts_from", "source")
+    columns = ("name", "criterion", "structure", "allocation", "schedule", "revival", "start", "ranked", "source")
     lines = ["| " + " | ".join(column.replace("_", " ") for column in columns) + " |", "|---" * len(columns) + "|"]
     for method in METHODS.values():
         cells = [f"`{method.name}`", *(str(getattr(method, column)) for column in columns[1:])]

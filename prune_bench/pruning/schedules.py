@@ -98,5 +98,5 @@ def round_targets(sparsity: float, step: str = "original10") -> tuple[float, ...
         return tuple(min(number / 10, sparsity) for number in range(1, rounds + 1))
     if step == "remaining10":
         rounds = math.ceil(round(math.log(1 - sparsity) / math.log(0.9), 9))
-        return tuple(min(1 - 0.9**number, sparsity) for number in range(1, rounds + 1))
+        return tuple(min(round(1 - 0.9**number, 9), sparsity) for number in range(1, rounds + 1))
     raise ValueError(f"step={step!r}: choose original10 or remaining10")

@@ -29,6 +29,7 @@ class ClaimSet:
     setting: str
     seeds: tuple[int, ...] = (0, 1, 2)
     timed: bool = True
+    task: str = "transducer"
 
     def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
         """What a sweep must run, seed by seed, as overrides of a configuration; here they name the seed."""

@@ -117,6 +117,9 @@ def _scale(axes: Axes) -> None:
     """A logarithmic axis with plain numbers."""
     axes.set_yscale("log")
     axes.margins(y=0.06)
+    low, high = axes.dataLim.intervaly
+    if low == high:
+        axes.set_ylim(low / 1.1, high * 1.1)
     low, high = axes.get_ylim()
     steps = next(steps for ratio, steps in STEPS.items() if high / low < ratio)
     ticks = [step * 10.0**power for power in range(-2, 3) for step in steps]

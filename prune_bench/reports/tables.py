@@ -37,6 +37,7 @@ class Table:
     published: Published
     setting: str
     timed: bool = True
+    task: str = "transducer"
     sparsities: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5)
     extended: tuple[float, ...] = (0.7, 0.85)
     references: tuple[str, ...] = ("dense", "continue_ft")

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lightning
 import torch
@@ -14,21 +14,23 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
+from torch import nn
 
 from prune_bench.artefacts import load_model, save_model
-from prune_bench.callbacks import PruningCallback, callbacks_for
+from prune_bench.callbacks import OMP, RP, PruningCallback, callbacks_for
 from prune_bench.compaction import largest_difference
 from prune_bench.config import Config, FitConfig
 from prune_bench.data import Corpus, SpeechData
-from prune_bench.models.arch import TransducerArch
-from prune_bench.models.transducer import Transducer
+from prune_bench.pruning.masks import MaskSet
+from prune_bench.pruning.methods import find_method
+from prune_bench.recognizers import recognizer_of
+from prune_bench.recognizers.pretraining import make_pretraining
 from prune_bench.sweep.files import write_text
 from prune_bench.sweep.folders import run_folder
 from prune_bench.sweep.loggers import MetricsLogger, make_loggers, step_by_updates
 from prune_bench.sweep.progress import Reporter
-from prune_bench.sweep.runs import FROM_RANDOM, dense_of, recipe
-from prune_bench.sweep.scratch import shrink
-from prune_bench.tasks.transducer import TransducerTask
+from prune_bench.sweep.runs import origin, ranked, recipe, run_id
+from prune_bench.tasks.training import TrainingTask
 
 CHECKPOINT = "last.ckpt"
 EQUAL = 1e-3
@@ -78,7 +80,7 @@ def fit(config: Config, corpus: Corpus, report: Reporter) -> bool:
     Returns whether this process goes on: of several ranks the first alone does.
     Raises:
         Infeasible: the method cannot remove the asked fraction.
-        ValueError: the dense model to start from is not there.
+        ValueError: the model to start from is not there.
     """
     folder = run_folder(config)
     if (folder / "model").exists():
@@ -86,14 +88,14 @@ def fit(config: Config, corpus: Corpus, report: Reporter) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     lightning.seed_everything(config.seed, verbose=False)
     task = make_task(config, corpus)
-    clock, callbacks = Clock(report), callbacks_for(config)
+    clock, callbacks = Clock(report), callbacks_for(config, first_mask(config, task.model))
     trainer = make_trainer(config, folder, [*callbacks, clock])
     step_by_updates(trainer.loggers)
     checkpoint = folder / CHECKPOINT
     data = SpeechData(corpus, recipe(config), config.seed)
     trainer.fit(task, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
     if trainer.is_global_zero:
-        model = export(task.model.cpu(), callbacks)
+        model = export(config, task.model.cpu(), callbacks)
         summary = {"updates": trainer.global_step, "seconds": round(clock.seconds, 1), "precision": trainer.precision}
         write_text(folder / "fit.json", json.dumps(summary))
         save_model(model, folder / "model")
@@ -101,7 +103,7 @@ def fit(config: Config, corpus: Corpus, report: Reporter) -> bool:
     return trainer.is_global_zero
 
 
-def export(model: Transducer, callbacks: list[Callback]) -> Transducer:
+def export(config: Config, model: nn.Module, callbacks: list[Callback]) -> nn.Module:
     """The model to keep: what its pruning callback makes of it, proven to compute what was trained.
 
     Raises:
@@ -110,34 +112,33 @@ def export(model: Transducer, callbacks: list[Callback]) -> Transducer:
     kept = model
     for callback in callbacks:
         if isinstance(callback, PruningCallback):
-            kept = cast(Transducer, callback.export(kept))
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(1, 200, model.arch.encoder.mels, generator=generator)
-    difference = largest_difference(model, kept, features, None, torch.ones(1, 3, dtype=torch.long))
+            kept = callback.export(kept)
+    difference = 0.0 if kept is model else largest_difference(model, kept, *recognizer_of(config).example(model))
     if difference > EQUAL:
         raise RuntimeError(f"the compacted model's outputs differ from the trained one's by {difference:.1e}")
     return kept
 
 
-def make_task(config: Config, corpus: Corpus) -> TransducerTask:
-    """The task at its start: random weights, or those of the finished dense model."""
-    arch = TransducerArch.from_config(config.model, config.features.mels, corpus.tokenizer.size)
-    if config.method == "scratch":
-        arch = shrink(arch, config.sparsity)
-    model = config.model
-    task = TransducerTask(
-        arch,
-        recipe(config),
-        config.features,
-        dropout=model.dropout,
-        predictor_dropout=model.predictor_dropout,
-        ctc_weight=model.ctc_weight,
-        seed=config.seed,
-        tokenizer=corpus.tokenizer,
-    )
-    if config.method not in FROM_RANDOM:
-        task.model.load_state_dict(load_model(run_folder(dense_of(config)) / "model").state_dict())
+def make_task(config: Config, corpus: Corpus) -> TrainingTask:
+    """The task at its start: random or published weights, or those of the run it starts from."""
+    if config.method == "pretraining":
+        return make_pretraining(config, corpus.splits["train"], run_folder(config))
+    recognizer, source = recognizer_of(config), origin(config)
+    task = recognizer.make_task(recipe(config), corpus.tokenizer)
+    if source is not None:
+        recognizer.adopt(task.model, load_model(run_folder(source) / "model"))
     return task
+
+
+def first_mask(config: Config, model: nn.Module) -> MaskSet | None:
+    """The mask that a run begins with; None where its callback draws it from the weights it starts from."""
+    options: dict[str, Any] = {"structure": config.pruning.structure, "seed": config.seed}
+    if find_method(config.method).ranked == "chance":
+        return RP(config.sparsity, **options).choose(model)
+    source, start = ranked(config), origin(config)
+    if source is None or (start is not None and run_id(source) == run_id(start)):
+        return None
+    return OMP(config.sparsity, **options).choose(load_model(run_folder(source) / "model"))
 
 
 def make_trainer(config: Config, folder: Path, callbacks: list[Callback]) -> Trainer:

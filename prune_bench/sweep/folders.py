@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prune_bench.config import Config, identity
+from prune_bench.config import Config
+from prune_bench.identity import identity
 from prune_bench.sweep.runs import run_id
+
+READY = "ready"
 
 
 def run_folder(config: Config) -> Path:
@@ -14,8 +17,9 @@ def run_folder(config: Config) -> Path:
 
 def corpus_folder(config: Config) -> Path:
     """Configuration and log of preparing a corpus; the features themselves are in the cache."""
-    digest = identity(config, "corpus", "features", "tokenizer")
-    return Path(config.execution.output) / "corpora" / f"{config.corpus.name}-{digest}"
+    heard = config.method == "pretraining"
+    name, sections = ("pretraining", ("pretraining",)) if heard else (config.corpus.name, ("corpus", "tokenizer"))
+    return Path(config.execution.output) / "corpora" / f"{name}-{identity(config, *sections, 'features')}"
 
 
 def cache_folder(config: Config) -> Path:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from prune_bench.config import Config, fingerprint
-from prune_bench.overrides import expand_grid, parse_overrides, suggest
+from prune_bench.config import Config
+from prune_bench.identity import fingerprint
+from prune_bench.overrides import expand_grid, override, parse_overrides, suggest
 from prune_bench.presets import preset
 from prune_bench.pruning.methods import ALIASES, METHODS
 from prune_bench.sweep.runs import dense_of, normalise, run_id
 
-Lines = Callable[[bool, bool], Sequence[Mapping[str, Any]]]
+TRANSDUCER = "transducer"
 FLAGS = {"true": True, "false": False}
+
+
+class Asked(Protocol):
+    """A table or figure: the task it is of, and its lines as overrides of a configuration."""
+
+    @property
+    def task(self) -> str: ...
+
+    def configurations(self, extended: bool, references: bool) -> Sequence[Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -29,22 +39,26 @@ class Grid:
         return self.table or f"runs-{fingerprint(sorted(run_id(config) for config in self.configs))}"
 
 
-def read_grid(arguments: Sequence[str], tables: Mapping[str, Lines]) -> Grid:
+def read_grid(arguments: Sequence[str], tables: Mapping[str, Asked]) -> Grid:
     """The runs that `key=value` words ask for; comma lists and ranges multiply.
 
-    `tables` gives for each name the lines of a table, as fields of a Config, from (extended, references).
+    `tables` holds by name what may be asked for with `table=`.
     Raises ValueError, with a suggestion, for an unknown key or value and for words that contradict each other.
     """
     overrides = parse_overrides(arguments)
-    base = preset(_single(overrides, "preset", "tiny"))
     table = _single(overrides, "table", "")
+    asked = _table_of(table, tables) if table else None
+    task = asked.task if asked else TRANSDUCER
+    if asked and overrides.get("task", [task]) != [task]:
+        raise ValueError(f"table={table} is of task={task}: leave out task=")
+    base = preset(_single(overrides, "preset", "tiny"), _single(overrides, "task", task))
     flags = [_flag(overrides, name, needs=table) for name in ("extended", "references")]
     if "method" in overrides:
         overrides["method"] = [_known_method(name) for name in overrides["method"]]
-    lines = _lines_of(table, tables)(*flags) if table else [{}]
+    lines = asked.configurations(*flags) if asked else [{}]
     for key in sorted({key for line in lines for key in line} & set(overrides)):
         raise ValueError(f"table={table} says itself which values of {key} it needs: leave out {key}=")
-    configs = [replace(config, **line) for config in expand_grid(base, overrides) for line in lines]
+    configs = [override(config, line) for config in expand_grid(base, overrides) for line in lines]
     return Grid(_in_order(configs), table or None)
 
 
@@ -80,7 +94,7 @@ def _known_method(name: str) -> str:
     return ALIASES.get(name, name)
 
 
-def _lines_of(table: str, tables: Mapping[str, Lines]) -> Lines:
+def _table_of(table: str, tables: Mapping[str, Asked]) -> Asked:
     if table not in tables:
         raise ValueError(suggest(table, list(tables), "value for table:"))
     return tables[table]

@@ -8,22 +8,31 @@ from prune_bench.config import Config
 from prune_bench.sweep.folders import run_folder
 from prune_bench.sweep.launch import Task
 from prune_bench.sweep.rows import is_final, read_row
-from prune_bench.sweep.runs import dense_of, recipe
+from prune_bench.sweep.runs import chain, dense_of, recipe, sources
 
 
 def plan_runs(configs: list[Config]) -> list[Task]:
-    """A task for each unfinished run, and before a seed's first the fit of its dense model where that is missing."""
+    """A task for each unfinished run, and one for each fit that it needs and that is missing, ahead of it."""
     tasks: list[Task] = []
     fits: dict[Path, Task] = {}
-    for config in configs:
-        folder, dense = run_folder(config), dense_of(config)
-        source = run_folder(dense)
-        if is_final(read_row(folder), config):
-            continue
-        if source not in fits and not (source / "model").exists():
-            fits[source] = Task("fit", source, dense, slots=dense.dense.devices)
-            tasks.append(fits[source])
-        after = (fits[source],) if source in fits else ()
-        slots = 1 if config.method == "dense" else recipe(config).devices
-        tasks.append(Task("run", folder, config, slots, after))
+
+    def fitted(config: Config) -> tuple[Task, ...]:
+        """The task that a model of `config` must wait for: none if it is there."""
+        folder = run_folder(config)
+        if (folder / "model").exists():
+            return ()
+        if folder not in fits:
+            after = tuple(task for source in sources(config) for task in fitted(source))
+            fits[folder] = Task("fit", folder, config, recipe(config).devices, after)
+            tasks.append(fits[folder])
+        return (fits[folder],)
+
+    missing = [config for config in configs if not is_final(read_row(run_folder(config)), config)]
+    shared = {run_folder(one) for config in missing for one in (*chain(config)[:-1], dense_of(config))}
+    for config in missing:
+        folder = run_folder(config)
+        needed = [dense_of(config), *([config] if folder in shared else sources(config))]
+        after = dict.fromkeys(task for one in needed for task in fitted(one))
+        slots = 1 if folder in shared else recipe(config).devices
+        tasks.append(Task("run", folder, config, slots, tuple(after)))
     return tasks

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prune_bench.config import Config, to_dict
-from prune_bench.pruning.methods import METHODS
+from prune_bench.pruning.methods import find_method
 from prune_bench.sweep.files import read_json, write_text
 from prune_bench.sweep.runs import run_id
 
@@ -48,10 +48,11 @@ def describe(config: Config) -> Row:
     """The columns of a row that are known before anything runs."""
     return {
         "run": run_id(config),
+        "task": config.task,
         "method": config.method,
         "structure": config.pruning.structure,
         "sparsity": config.sparsity,
-        "target": METHODS[config.method].target,
+        "target": find_method(config.method).target,
         "seed": config.seed,
         "preset": config.preset,
         "corpus": config.corpus.name,

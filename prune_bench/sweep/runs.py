@@ -1,59 +1,125 @@
-"""What a run is: which part of a configuration shapes it, what it starts from, what it is called."""
+"""What a run is: which part of a configuration shapes it, which runs it needs first, what it is called."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from prune_bench.config import Config, FitConfig, identity
-from prune_bench.pruning.methods import METHODS
+from prune_bench.config import Config, FitConfig
+from prune_bench.identity import identity
+from prune_bench.pruning.methods import find_method
+from prune_bench.pruning.schedules import round_targets
 
-DENSE_SECTIONS = ("seed", "corpus", "features", "tokenizer", "model", "dense")
-# What shapes the reference runs; a pruning method is shaped by all sections, and by its knobs of `pruning`.
-SECTIONS = {
-    "dense": DENSE_SECTIONS,
-    "continue_ft": (*DENSE_SECTIONS, "method", "final"),
-    "scratch": (*DENSE_SECTIONS, "method", "sparsity"),
-}
-WHOLE = ("dense", "continue_ft")
-FROM_RANDOM = ("dense", "scratch")
+MODELS = {"transducer": ("model",), "ctc": ("encoder", "pretraining", "finetuning")}
+WHOLE = ("dense", "continue_ft", "unpretrained")
+STARTS = ("random", "pretrained", "dense")
+DENSE_RECIPE = ("dense", "scratch", "unpretrained")
 
 
 def normalise(config: Config) -> Config:
     """The same run, with sparsity 0 where the method removes nothing.
 
     Raises:
-        ValueError: a method that removes something is not told how much.
+        ValueError: a method that removes something is not told how much, or too little for its stages.
     """
+    method = find_method(config.method)
     if config.method in WHOLE:
         return replace(config, sparsity=0.0)
     if config.sparsity == 0:
         raise ValueError(f"method={config.method} removes a fraction of the model: add for example sparsity=0.5")
+    staged = method.start not in STARTS
+    if staged and config.sparsity <= method.options["behind"]:
+        raise ValueError(f"method={config.method} starts at {method.options['behind']:g} less: give a larger sparsity")
+    if (staged or method.ranked == "rounds") and config.pruning.structure != "weights":
+        raise ValueError(f"method={config.method} removes single weights: add pruning.structure=weights")
     return config
 
 
+def sections(config: Config) -> tuple[str, ...]:
+    """What of a configuration shapes a run, but for its method's knobs."""
+    dense = ("seed", "corpus", "features", "tokenizer", *MODELS[config.task], "dense")
+    special = {
+        "dense": dense,
+        "continue_ft": (*dense, "method", "final"),
+        "scratch": (*dense, "method", "sparsity"),
+        "unpretrained": (*dense, "method"),
+        "pretraining": ("encoder", "pretraining"),
+    }
+    return special.get(config.method, (*dense, "method", "sparsity", "final", "pruning"))
+
+
 def dense_of(config: Config) -> Config:
-    """The dense run that a run starts from and is compared with."""
+    """The dense run that a run is compared with."""
     return replace(config, method="dense", sparsity=0.0)
 
 
+def origin(config: Config) -> Config | None:
+    """The run whose model a run starts from; None for weights of no run: random ones or published ones."""
+    method = find_method(config.method)
+    if method.start == "random":
+        return None
+    if method.start == "dense":
+        return dense_of(config)
+    if method.start not in STARTS:
+        return replace(config, method=method.start, sparsity=round(config.sparsity - method.options["behind"], 9))
+    if config.task == "ctc":
+        own = config.pretraining.source == "own"
+        return replace(config, method="pretraining", sparsity=0.0, seed=config.pretraining.seed) if own else None
+    return None if config.method == "dense" else dense_of(config)
+
+
+def ranked(config: Config) -> Config | None:
+    """The run whose weights choose a run's first mask; None where those that it starts from do."""
+    method = find_method(config.method)
+    if method.ranked == "dense":
+        language = config.pruning.mask_language if "mask_language" in method.knobs else ""
+        source = dense_of(config)
+        return replace(source, corpus=replace(config.corpus, language=language or config.corpus.language))
+    if method.ranked == "rounds" and config.sparsity:
+        before = (0.0, *round_targets(config.sparsity, config.pruning.imp_step))[-2]
+        return replace(config, method="imp_round", sparsity=before)
+    return None
+
+
+def sources(config: Config) -> list[Config]:
+    """The runs that a run takes weights or a mask from."""
+    return [source for source in (origin(config), ranked(config)) if source is not None]
+
+
+def chain(config: Config) -> list[Config]:
+    """A run and all that it needs, each once, in an order in which they can be trained."""
+    runs: dict[str, Config] = {}
+    for source in sources(config):
+        runs.update({run_id(one): one for one in chain(source)})
+    return [*runs.values(), config]
+
+
+def fine_tunings(config: Config) -> list[Config]:
+    """The fits of a chain on labelled speech: what a method costs."""
+    return [one for one in chain(config) if one.method != "pretraining"]
+
+
 def recipe(config: Config) -> FitConfig:
-    """The fit of a run: the dense recipe from random weights, the final fit from the dense model."""
-    return config.dense if config.method in FROM_RANDOM else config.final
+    """The fit of a run: the dense recipe for references, else the final fit or a round of it."""
+    if config.method == "pretraining":
+        return config.pretraining.fit
+    if config.method == "imp_round":
+        return replace(config.final, steps=max(1, round(config.pruning.round * config.final.steps)))
+    return config.dense if config.method in DENSE_RECIPE else config.final
 
 
 def total_updates(config: Config) -> int:
-    """Updates from random weights to the finished model."""
-    return config.dense.steps + (0 if config.method in FROM_RANDOM else config.final.steps)
+    """Updates of all the fits that a run took."""
+    return sum(recipe(one).steps for one in fine_tunings(config))
 
 
 def run_id(config: Config) -> str:
     """A name people can read, then the hash of all that shapes the run."""
     sparsity = f"-{config.sparsity:g}" if config.sparsity else ""
-    digest = identity(config, *SECTIONS.get(config.method, ()), knobs=METHODS[config.method].knobs)
+    digest = identity(config, *sections(config), knobs=find_method(config.method).knobs)
     return f"{config.method}{sparsity}-s{config.seed}-{digest}"
 
 
 def label(config: Config) -> str:
     """A run in words, for progress lines."""
     sparsity = f" {100 * config.sparsity:g} %" if config.sparsity else ""
-    return f"{METHODS[config.method].label}{sparsity}, seed {config.seed}"
+    return f"{find_method(config.method).label}{sparsity}, seed {config.seed}"

@@ -7,21 +7,23 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from prune_bench.artefacts import load_model, weights_sha
 from prune_bench.config import Config
-from prune_bench.data import Corpus, prepare
+from prune_bench.data import Corpus, prepare, prepare_unlabelled
 from prune_bench.measurement.evaluation import evaluate
-from prune_bench.measurement.flops import count_flops
 from prune_bench.measurement.size import measure_size
-from prune_bench.models.arch import ConformerArch
-from prune_bench.models.transducer import Transducer
+from prune_bench.recognizers import recognizer_of
+from prune_bench.sweep.files import write_text
 from prune_bench.sweep.fits import fit, hardware
-from prune_bench.sweep.folders import cache_folder, run_folder
+from prune_bench.sweep.folders import READY, cache_folder, run_folder
 from prune_bench.sweep.loggers import log_summary
 from prune_bench.sweep.progress import Reporter
 from prune_bench.sweep.rows import Row, describe, environment, is_final, now, read_row, write_row
-from prune_bench.sweep.runs import dense_of, recipe, total_updates
+from prune_bench.sweep.runs import dense_of, fine_tunings, recipe, total_updates
 from prune_bench.sweep.timing import time_table
 
 SPLITS = ("dev-clean", "dev-other", "test-clean", "test-other")
@@ -29,7 +31,8 @@ SPLITS = ("dev-clean", "dev-other", "test-clean", "test-other")
 
 def build_corpus(folder: Path, config: Config, report: Reporter) -> None:
     """Features and tokenizer, made once for all runs; says on the terminal how far it is."""
-    prepare(config, cache_folder(config))
+    open_corpus(config, progress=True)
+    write_text(folder / READY, "")
 
 
 def fit_model(folder: Path, config: Config, report: Reporter) -> None:
@@ -48,8 +51,9 @@ def finish_run(folder: Path, config: Config, report: Reporter) -> None:
         write_row(folder, row)
 
 
-def open_corpus(config: Config) -> Corpus:
-    return prepare(config, cache_folder(config), progress=False)
+def open_corpus(config: Config, progress: bool = False) -> Corpus:
+    made = prepare_unlabelled if config.method == "pretraining" else prepare
+    return made(config, cache_folder(config), progress)
 
 
 def measure(folder: Path, config: Config, corpus: Corpus, report: Reporter) -> Row:
@@ -59,7 +63,8 @@ def measure(folder: Path, config: Config, corpus: Corpus, report: Reporter) -> R
     model, dense = (load_model(path) for path in saved)
     accuracy = measure_accuracy(model, config, corpus, report)
     costs, dense_costs = (measure_costs(one, path, config) for one, path in zip((model, dense), saved, strict=True))
-    known, trained = describe(config), json.loads((folder / "fit.json").read_text())
+    fits = [json.loads((run_folder(one) / "fit.json").read_text()) for one in fine_tunings(config)]
+    known = describe(config)
     key = "flops.blocks" if known["target"] == "flops" else "size.blocks_nonzero"
     return {
         **known,
@@ -69,40 +74,40 @@ def measure(folder: Path, config: Config, corpus: Corpus, report: Reporter) -> R
         "achieved": 1 - costs[key] / dense_costs[key],
         "physical": model.arch != dense.arch,
         **costs,
-        "layers": layer_widths(model.arch.encoder),
-        "dense_layers": layer_widths(dense.arch.encoder),
-        "stream": model.arch.encoder.width,
+        **recognizer_of(config).describe(model, dense),
         **accuracy,
+        "fine_tunings": len(fits),
         "updates.final": recipe(config).steps,
         "updates.total": total_updates(config),
-        "precision": trained["precision"],
-        "seconds.train": trained["seconds"],
+        "precision": fits[-1]["precision"],
+        "seconds.train": fits[-1]["seconds"],
+        "seconds.all_fits": round(sum(one["seconds"] for one in fits), 1),
         "seconds.evaluate": round(time.monotonic() - began, 1),
         **environment(config),
         "finished": now(),
     }
 
 
-def measure_costs(model: Transducer, path: Path, config: Config) -> Row:
+def measure_costs(model: Any, path: Path, config: Config) -> Row:
     """Sizes, of the files in `path` too, and FLOPs for the reference length."""
-    flops = count_flops(model.arch, config.pruning.reference_seconds, config.features.hop_ms)
+    flops = recognizer_of(config).count_flops(model)
     sizes = {f"size.{name}": value for name, value in measure_size(model, path).items()}
     return {**sizes, **{f"flops.{name}": value for name, value in flops.items()}}
 
 
-def measure_accuracy(model: Transducer, config: Config, corpus: Corpus, report: Reporter) -> Row:
-    """Word error rates of the four splits, with intervals and with the counts of each utterance."""
-    accelerator, _ = hardware(recipe(config))
+def measure_accuracy(model: nn.Module, config: Config, corpus: Corpus, report: Reporter) -> Row:
+    """Error rates of the four splits, with intervals and with the counts of each utterance."""
+    recognizer, (accelerator, _) = recognizer_of(config), hardware(recipe(config))
     model.to("cuda" if accelerator in ("gpu", "cuda") else "cpu")
     total, done = sum(len(corpus.splits[split]) for split in SPLITS), 0
     row: Row = {"utterances": {}}
     for split in SPLITS:
         result = evaluate(
             model,
+            partial(recognizer.recognise, model),
             corpus.splits[split],
             corpus.tokenizer,
-            config.measurement.batch_frames,
-            config.measurement.max_symbols,
+            recognizer.batch_frames(model),
             progress=partial(_report_part, report, done, total),
             samples=config.measurement.bootstrap,
         )
@@ -116,20 +121,6 @@ def measure_accuracy(model: Transducer, config: Config, corpus: Corpus, report: 
 
 def _report_part(report: Reporter, before: int, total: int, done: int, of: int) -> None:
     report("evaluating", before + done, total)
-
-
-def layer_widths(arch: ConformerArch) -> dict[str, dict[str, int]]:
-    """What each layer holds: FFN channels, heads, convolution channels, stream dimensions it works on."""
-    return {
-        f"layers.{i}": {
-            "ffn1": layer.ffn1,
-            "heads": layer.heads,
-            "conv": layer.conv,
-            "ffn2": layer.ffn2,
-            "hidden": layer.local_width(arch.width),
-        }
-        for i, layer in enumerate(arch.layers)
-    }
 
 
 STAGES: dict[str, Callable[[Path, Config, Reporter], None]] = {

@@ -9,11 +9,11 @@ from rich.console import Console
 
 from prune_bench.config import Config
 from prune_bench.sweep.display import Display, estimate_left
-from prune_bench.sweep.folders import corpus_folder, run_folder
+from prune_bench.sweep.folders import READY, corpus_folder, run_folder
 from prune_bench.sweep.launch import Handle, Task, run_tasks, start_local
 from prune_bench.sweep.plan import plan_runs
 from prune_bench.sweep.rows import Row, finished_runs, is_timed, read_row, unfinished, write_row, write_rows
-from prune_bench.sweep.runs import dense_of, label, run_id
+from prune_bench.sweep.runs import chain, dense_of, label, run_id
 
 UNBOUNDED = 10_000
 
@@ -45,7 +45,7 @@ class Sweep:
         tasks = plan_runs(self.configs)
         todo = {task.folder for task in tasks if task.stage == "run"}
         if tasks:
-            self.prepare_corpus()
+            self.prepare_corpora()
         with self.display:
             for config in self.configs:
                 if run_folder(config) not in todo:
@@ -55,13 +55,16 @@ class Sweep:
                 self.time()
         return self.rows
 
-    def prepare_corpus(self) -> None:
-        """Build the corpus in the foreground; where it is there, this only reads it."""
+    def prepare_corpora(self) -> None:
+        """Build what the runs and those that they need listen to, in the foreground, one after the other."""
+        needed: dict[Path, Config] = {}
+        for one in (one for config in self.configs for one in chain(config)):
+            needed.setdefault(corpus_folder(one), one)
         codes: list[int | None] = []
-        task = Task("corpus", corpus_folder(self.configs[0]), self.configs[0])
+        tasks = [Task("corpus", path, one) for path, one in needed.items() if not (path / READY).exists()]
         foreground = partial(start_local, foreground=True)
-        run_tasks([task], foreground, 1, lambda task, code: codes.append(code), lambda running: None)
-        if codes != [0]:
+        run_tasks(tasks, foreground, 1, lambda task, code: codes.append(code), lambda running: None)
+        if any(codes):
             raise CorpusError
 
     def start(self, task: Task) -> Handle:
@@ -82,8 +85,10 @@ class Sweep:
     def explain(self, task: Task, code: int | None) -> str:
         """Why a task that left no row of its own did not finish."""
         if code is None:
-            dense = read_row(run_folder(dense_of(task.config)))
-            return f"its dense model: {dense['reason'] if dense else 'missing'}"
+            needed = [*chain(task.config)[:-1], dense_of(task.config)]
+            rows = [(one, read_row(run_folder(one))) for one in needed]
+            reasons = [f"{label(one)}: {row['reason']}" for one, row in rows if row and row["status"] == "failed"]
+            return f"it needs {next(iter(reasons), 'a run that is missing')}"
         return f"ended by signal {-code}" if code < 0 else f"ended with exit code {code} before its row was written"
 
     def add_row(self, config: Config, shown: bool = True) -> None:

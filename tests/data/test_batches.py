@@ -19,7 +19,9 @@ def make_store(lengths: np.ndarray) -> FeatureStore:
     texts = ["ab" * (1 + place % 3) for place in range(len(lengths))]
     names = [f"u{place}" for place in range(len(lengths))]
     starts = np.cumsum(lengths) - lengths
-    return FeatureStore(features.astype(np.float16), starts, lengths, names, texts, names, lengths / 100, {})
+    return FeatureStore(
+        (features.astype(np.float16),), np.zeros_like(starts), starts, lengths, names, texts, names, lengths / 100, {}
+    )
 
 
 @pytest.fixture

@@ -48,7 +48,17 @@ def corpus() -> Corpus:
     lengths = random.integers(20, 60, 40)
     features = random.standard_normal((lengths.sum(), 2)).astype(np.float16)
     names = [f"u{place}" for place in range(40)]
-    store = FeatureStore(features, np.cumsum(lengths) - lengths, lengths, names, ["a"] * 40, names, lengths / 100, {})
+    store = FeatureStore(
+        (features,),
+        np.zeros_like(lengths),
+        np.cumsum(lengths) - lengths,
+        lengths,
+        names,
+        ["a"] * 40,
+        names,
+        lengths / 100,
+        {},
+    )
     return Corpus(dict.fromkeys(("train", "dev-clean"), store), Characters("a"))
 
 

@@ -61,16 +61,15 @@ def test_what_stops_a_sweep_is_no_traceback(tmp_path, monkeypatch, capsys, error
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_every_report_is_a_sweep(name):
-    grid = read_grid([f"table={name}"], {key: report.configurations for key, report in REPORTS.items()})
+    grid = read_grid([f"table={name}"], REPORTS)
     methods = {config.method for config in grid.configs}
     assert {"dense", "l0_sparsity"} <= methods
     assert grid.name == name
 
 
 def test_table1_has_its_22_rows():
-    tables = {key: report.configurations for key, report in REPORTS.items()}
-    assert len(read_grid(["table=table1"], tables).configs) == 22
-    assert len(read_grid(["table=table1", "extended=true", "references=true"], tables).configs) == 38
+    assert len(read_grid(["table=table1"], REPORTS).configs) == 22
+    assert len(read_grid(["table=table1", "extended=true", "references=true"], REPORTS).configs) == 38
 
 
 @pytest.fixture(scope="module")

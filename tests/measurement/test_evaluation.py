@@ -30,7 +30,8 @@ def make_store(texts: list[str]) -> FeatureStore:
     rng = np.random.default_rng(2)
     lengths = rng.integers(20, 90, size=len(texts))
     return FeatureStore(
-        features=rng.normal(size=(lengths.sum(), 8)).astype(np.float16),
+        features=(rng.normal(size=(lengths.sum(), 8)).astype(np.float16),),
+        files=np.zeros_like(lengths),
         starts=np.cumsum(lengths) - lengths,
         lengths=lengths,
         ids=[str(number) for number in range(len(texts))],
@@ -50,11 +51,15 @@ def spoken(model) -> list[str]:
     return [tokenizer.decode(one) for one in units]
 
 
+def reader(model):
+    return lambda batch: decode_greedy(model, batch.features, batch.lengths, max_symbols=2)
+
+
 @pytest.mark.parametrize("batch_frames", [100, 1000])
 def test_evaluation_meets_every_utterance_in_its_place(model, spoken, batch_frames):
     assert len(set(spoken)) > 6
     store = make_store([text + (" b" if number == 3 else "") for number, text in enumerate(spoken)])
-    result = evaluate(model, store, Characters(ALPHABET), batch_frames, max_symbols=2)
+    result = evaluate(model, reader(model), store, Characters(ALPHABET), batch_frames)
     assert result["utterances"]["errors"] == [int(number == 3) for number in range(12)]
     assert result["utterances"]["words"] == [len(text.split()) for text in store.texts]
     assert (result["errors"], result["words"]) == (1, sum(result["utterances"]["words"]))
@@ -64,9 +69,8 @@ def test_evaluation_meets_every_utterance_in_its_place(model, spoken, batch_fram
 
 def test_evaluation_reports_progress_and_is_json(model, spoken):
     seen = []
-    result = evaluate(
-        model, make_store(spoken), Characters(ALPHABET), 200, 2, progress=lambda *counts: seen.append(counts)
-    )
+    store, report = make_store(spoken), lambda *counts: seen.append(counts)
+    result = evaluate(model, reader(model), store, Characters(ALPHABET), 200, progress=report)
     assert seen[-1] == (12, 12)
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
     assert json.loads(json.dumps(result)) == result

@@ -109,8 +109,9 @@ def test_speech_joins_utterances():
     features = np.arange(24, dtype=np.float16).reshape(12, 2)
     lengths = np.array([5, 4, 3])
     store = FeatureStore(
-        features, np.cumsum(lengths) - lengths, lengths, ["0", "1", "2"], ["a"] * 3, ["s"] * 3, [0.1] * 3, {}
-    )
+        (features,), np.zeros(3, int), np.cumsum(lengths) - lengths, lengths, ["0", "1", "2"], ["a"] * 3, ["s"] * 3,
+        [0.1] * 3, {},
+    )  # fmt: skip
     assert speech(store, 7).tolist() == features[:7].tolist()
     assert speech(store, 12).shape == (12, 2)
     with pytest.raises(ValueError, match="holds 12 frames"):

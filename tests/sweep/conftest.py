@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from lightning import Callback
 
 from prune_bench.config import Config
 from prune_bench.data import prepare
@@ -43,6 +45,34 @@ SMALLEST = {
     "measurement.timing_rounds": 1,
     "wandb.mode": "disabled",
 }
+
+
+class Killed(BaseException):
+    """Ends a fit as abruptly as one process can."""
+
+
+class Killer(Callback):
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.step:
+            raise Killed
+
+
+@pytest.fixture
+def kill_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContextManager[None]]:
+    """`with kill_at(step)`: the fit within is killed before it makes that update."""
+
+    @contextmanager
+    def killing(step: int) -> Iterator[None]:
+        make = fits.make_trainer
+        with monkeypatch.context() as patch:
+            patch.setattr(fits, "make_trainer", lambda *given: make(*given[:2], [*given[2], Killer(step)]))
+            with pytest.raises(Killed):
+                yield
+
+    return killing
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from lightning import Callback
 
 from prune_bench.artefacts import load_model
 from prune_bench.data import prepare
@@ -13,19 +12,7 @@ from prune_bench.sweep import fits
 from prune_bench.sweep.folders import cache_folder, run_folder
 from prune_bench.sweep.progress import Reporter, read_progress
 from prune_bench.sweep.runs import dense_of, recipe
-
-
-class Killed(BaseException):
-    """Ends a fit as abruptly as one process can."""
-
-
-class Killer(Callback):
-    def __init__(self, step: int):
-        self.step = step
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        if trainer.global_step == self.step:
-            raise Killed
+from prune_bench.tasks.training import TrainingTask
 
 
 def fit(config):
@@ -35,11 +22,6 @@ def fit(config):
 
 def weights(config):
     return load_model(run_folder(config) / "model").state_dict()
-
-
-def kill_at(monkeypatch, step):
-    make = fits.make_trainer
-    monkeypatch.setattr(fits, "make_trainer", lambda *given: make(*given[:2], [*given[2], Killer(step)]))
 
 
 @pytest.fixture
@@ -65,19 +47,20 @@ def assert_same_outcome(first, second):
 
 
 @pytest.mark.parametrize("method", ["dense", "parp", "l0_sparsity", "svd"])
-def test_a_killed_fit_goes_on_to_the_same_weights(same_twice, monkeypatch, method):
+def test_a_killed_fit_goes_on_to_the_same_weights(same_twice, kill_at, method):
     whole, killed = same_twice(method=method, sparsity=0.0 if method == "dense" else 0.3, pruning__settle=0.7)
     fit(whole)
-    with monkeypatch.context() as patch:
-        kill_at(patch, 3)
-        with pytest.raises(Killed):
-            fit(killed)
+    with kill_at(3):
+        fit(killed)
     assert torch.load(run_folder(killed) / fits.CHECKPOINT, weights_only=False)["global_step"] == 2
     fit(killed)
     assert_same_outcome(whole, killed)
 
 
 def test_a_fit_killed_after_its_last_update_only_saves_its_model(same_twice, monkeypatch):
+    class Killed(BaseException):
+        pass
+
     whole, killed = same_twice(method="parp", sparsity=0.3)
     fit(whole)
     with monkeypatch.context() as patch:
@@ -85,7 +68,7 @@ def test_a_fit_killed_after_its_last_update_only_saves_its_model(same_twice, mon
         with pytest.raises(Killed):
             fit(killed)
     with monkeypatch.context() as patch:
-        kill_at(patch, 6)
+        patch.setattr(TrainingTask, "training_step", lambda *_: pytest.fail("trained on"))
         fit(killed)
     assert_same_outcome(whole, killed)
 

@@ -8,7 +8,7 @@ from prune_bench.callbacks import callbacks_for
 from prune_bench.overrides import override
 from prune_bench.presets import preset
 from prune_bench.pruning.methods import METHODS
-from prune_bench.sweep.runs import dense_of, label, recipe, run_id, total_updates
+from prune_bench.sweep.runs import dense_of, label, ranked, recipe, run_id, total_updates
 
 BASE = replace(preset("tiny"), method="omp", sparsity=0.5)
 
@@ -48,7 +48,7 @@ def test_references_are_shared_by_runs_that_differ_elsewhere(method, key, shared
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_names_the_knobs_that_its_callback_reads(method):
+def test_a_method_names_the_knobs_that_are_read_for_it(method):
     read = set()
 
     class Recorder:
@@ -56,7 +56,11 @@ def test_a_method_names_the_knobs_that_its_callback_reads(method):
             read.add(key)
             return getattr(BASE.pruning, key)
 
-    callbacks_for(replace(BASE, method=method, pruning=Recorder()))
+    config = replace(BASE, method=method, pruning=Recorder())
+    callbacks_for(config)
+    source = ranked(config)
+    if source is not None:
+        recipe(source)
     assert read - {"distillation"} == set(METHODS[method].knobs) - {"distillation"}
 
 

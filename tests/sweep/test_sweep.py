@@ -129,14 +129,14 @@ def test_without_its_dense_model_no_run_starts_but_other_seeds_do(workers, make_
     rows = make_sweep("method=omp", "sparsity=0.5", "seed=0,1").run()
     assert [row["status"] for row in rows] == ["failed", "failed", "done", "done"]
     assert rows[0]["reason"] == "reason of dense 0 fit"
-    assert rows[1]["reason"] == "its dense model: reason of dense 0 fit"
+    assert rows[1]["reason"] == "it needs Dense, seed 0: reason of dense 0 fit"
     assert "omp 0 run" not in workers.started
 
 
 def test_a_dense_model_killed_in_training_fails_its_rows(workers, make_sweep):
     workers.codes = {"dense 0 fit": -9}
     rows = make_sweep("method=omp", "sparsity=0.5").run()
-    assert [row["reason"] for row in rows] == ["ended by signal 9", "its dense model: ended by signal 9"]
+    assert [row["reason"] for row in rows] == ["ended by signal 9", "it needs Dense, seed 0: ended by signal 9"]
 
 
 def test_nothing_starts_without_a_corpus(workers, make_sweep):

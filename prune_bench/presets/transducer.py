@@ -1,11 +1,10 @@
-"""Presets: the same experiment at four sizes, as functions returning a Config."""
+"""The Conformer-Transducer at four sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from prune_bench.config import Config
-from prune_bench.overrides import suggest
 
 
 def tiny() -> Config:
@@ -77,10 +76,3 @@ def paper() -> Config:
 
 
 PRESETS: dict[str, Callable[[], Config]] = {"smoke": smoke, "tiny": tiny, "small": small, "paper": paper}
-
-
-def preset(name: str) -> Config:
-    """The named preset. ValueError with a suggestion for an unknown name."""
-    if name not in PRESETS:
-        raise ValueError(suggest(name, list(PRESETS), "preset"))
-    return PRESETS[name]()

@@ -1,0 +1,41 @@
+"""Which values a configuration may hold."""
+
+from __future__ import annotations
+
+from prune_bench.config import Config
+
+PRECISIONS = ("auto", "32-true", "bf16-mixed")
+CHOICES: dict[str, tuple[str, ...]] = {
+    "task": ("transducer", "ctc"),
+    "corpus.name": ("espeak", "fsdd", "librispeech", "manifest"),
+    "corpus.on_bad": ("fail", "skip"),
+    "corpus.targets": ("words", "phones"),
+    "features.kind": ("log_mel", "waveform"),
+    "tokenizer.kind": ("characters", "sentencepiece", "words"),
+    "model.predictor": ("stateless", "lstm"),
+    "encoder.norm": ("layer_norm", "group_norm"),
+    "pretraining.corpus": ("espeak", "fsdd", "librispeech", "manifest"),
+    "pruning.structure": ("groups", "weights"),
+    "pruning.imp_step": ("original10", "remaining10"),
+    "pruning.counter": ("exact", "paper_eq3"),
+    "pruning.distillation_side": ("student", "teacher"),
+    "dense.precision": PRECISIONS,
+    "final.precision": PRECISIONS,
+    "pretraining.fit.precision": PRECISIONS,
+    "wandb.mode": ("offline", "online", "disabled"),
+    "execution.launcher": ("local", "slurm"),
+}
+
+
+def check(config: Config) -> None:
+    """Raise ValueError for values no run can have."""
+    if not 0.0 <= config.sparsity < 1.0:
+        raise ValueError(f"sparsity={config.sparsity}: give the removed fraction, at least 0 and below 1")
+    fits = (("dense", config.dense), ("final", config.final), ("pretraining.fit", config.pretraining.fit))
+    for name, fit in fits:
+        for key in ("steps", "frames", "accumulate", "devices", "checkpoint_every"):
+            if getattr(fit, key) < 1:
+                raise ValueError(f"{name}.{key}={getattr(fit, key)}: must be at least 1")
+    for name, model in (("model", config.model), ("encoder", config.encoder)):
+        if model.width % model.heads:
+            raise ValueError(f"{name}.width={model.width} is not a multiple of {name}.heads={model.heads}")

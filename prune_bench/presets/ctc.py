@@ -1,0 +1,84 @@
+"""A wav2vec 2.0 encoder with a CTC head at four sizes. Batches are counted in samples, 16,000 a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prune_bench.config import Config
+
+SECOND = 16000
+
+
+def base(name: str) -> Config:
+    """What all sizes share: waveforms, letters, single weights."""
+    config = Config(preset=name, task="ctc")
+    config.features.kind = "waveform"
+    config.features.time_masks, config.features.time_width = 2, 10
+    config.tokenizer.kind = "characters"
+    config.pruning.structure = "weights"
+    config.measurement.batch_frames = 100 * SECOND
+    for fit in (config.pretraining.fit, config.dense, config.final):
+        fit.frames = 25 * SECOND
+    return config
+
+
+def tiny() -> Config:
+    """Under three million weights, pretrained on eight hours of synthetic speech in 25 minutes on two cores."""
+    config = base("tiny")
+    config.corpus.train_utterances, config.corpus.dev_utterances, config.corpus.test_utterances = 600, 100, 400
+    fit = config.pretraining.fit
+    fit.steps, fit.devices, fit.learning_rate, fit.frames = 2500, 2, 1e-3, 50 * SECOND
+    for fit in (config.dense, config.final):
+        fit.steps, fit.learning_rate = 400, 5e-4
+    return config
+
+
+def smoke() -> Config:
+    """Every stage in a few minutes; the numbers mean nothing."""
+    config = base("smoke")
+    config.corpus.train_utterances, config.corpus.dev_utterances, config.corpus.test_utterances = 40, 10, 20
+    encoder, heard = config.encoder, config.pretraining
+    encoder.convs = "[(32, 10, 5)] + [(32, 3, 2)] * 4 + [(32, 2, 2)] * 2"
+    encoder.layers, encoder.width, encoder.ffn = 2, 64, 128
+    heard.utterances, heard.clusters, heard.fit.steps = 96, 20, 30
+    config.dense.steps = config.final.steps = 10
+    for fit in (heard.fit, config.dense, config.final):
+        fit.frames = 12 * SECOND
+    return config
+
+
+def small() -> Config:
+    """About ten million weights; one GPU."""
+    config = base("small")
+    config.corpus.train_utterances, config.corpus.test_utterances = 2000, 1000
+    config.encoder.convs = "[(256, 10, 5)] + [(256, 3, 2)] * 4 + [(256, 2, 2)] * 2"
+    config.encoder.layers, config.encoder.width, config.encoder.ffn = 8, 320, 1280
+    config.pretraining.utterances = 40000
+    fit = config.pretraining.fit
+    fit.steps, fit.frames, fit.learning_rate = 20000, 200 * SECOND, 5e-4
+    for fit in (config.dense, config.final):
+        fit.steps, fit.frames, fit.learning_rate = 3000, 100 * SECOND, 2e-4
+    config.execution.jobs = 1
+    return config
+
+
+def paper() -> Config:
+    """The published set-up: wav2vec 2.0 base, and 20k updates on the ten hours of Libri-light, four GPUs."""
+    config = base("paper")
+    config.corpus.name, config.corpus.train = "librispeech", "train-clean-100"
+    config.pretraining.source = "wav2vec2-base"
+    encoder = config.encoder
+    encoder.convs = "[(512, 10, 5)] + [(512, 3, 2)] * 4 + [(512, 2, 2)] * 2"
+    encoder.norm, encoder.norm_first = "group_norm", False
+    encoder.layers, encoder.width, encoder.heads, encoder.ffn = 12, 768, 12, 3072
+    encoder.position_kernel = 128
+    config.finetuning.dropout, config.finetuning.layer_drop = 0.1, 0.05
+    config.features.time_masks = 8
+    for fit in (config.dense, config.final):
+        fit.steps, fit.learning_rate, fit.frames, fit.devices = 20000, 5e-5, 1600 * SECOND, 4
+        fit.accelerator, fit.accumulate, fit.checkpoint_every = "gpu", 4, 1000
+    config.execution.jobs = 1
+    return config
+
+
+PRESETS: dict[str, Callable[[], Config]] = {"smoke": smoke, "tiny": tiny, "small": small, "paper": paper}

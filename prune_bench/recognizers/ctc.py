@@ -1,0 +1,92 @@
+"""A wav2vec 2.0 encoder with a CTC head in a sweep."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prune_bench.config import Config, EncoderConfig, FitConfig
+from prune_bench.data.batches import Batch
+from prune_bench.data.tokenizers import Tokenizer
+from prune_bench.decoding.ctc import collapse
+from prune_bench.measurement.flops import count_in_passing
+from prune_bench.models.pretrained import load_pretrained
+from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch, read_convs
+from prune_bench.tasks.ctc import CtcTask
+
+HEAD = "aux."
+UNPUBLISHED = ("own", "random")
+
+
+class CtcRecognizer:
+    """Waveforms to units by a pretrained encoder."""
+
+    def __init__(self, config: Config):
+        self.config = config
+
+    def make_task(self, run: FitConfig, tokenizer: Tokenizer) -> CtcTask:
+        config, source = self.config, self.config.pretraining.source
+        if config.method == "scratch":
+            raise ValueError("method=scratch is of task=transducer: compare with method=unpretrained")
+        published = None if source in UNPUBLISHED else load_pretrained(source)
+        arch = published.arch if published else make_arch(config.encoder)
+        tuning = config.finetuning
+        model = Wav2Vec2(replace(arch, vocabulary=tokenizer.size), tuning.dropout, tuning.layer_drop)
+        if published and config.method != "unpretrained":
+            self.adopt(model, published)
+        return CtcTask(model, run, config.features, tuning.head_only, config.seed, tokenizer)
+
+    def adopt(self, model: Wav2Vec2, source: Wav2Vec2) -> None:
+        """The head comes along where its size fits; a pretrained encoder has none of this vocabulary."""
+        theirs, ours = source.state_dict(), model.state_dict()
+        if model.arch.vocabulary != source.arch.vocabulary:
+            theirs = {name: value for name, value in theirs.items() if not name.startswith(HEAD)}
+            theirs |= {name: value for name, value in ours.items() if name.startswith(HEAD)}
+        wrong = [name for name in ours if name not in theirs or theirs[name].shape != ours[name].shape]
+        if wrong or theirs.keys() != ours.keys():
+            name = next(iter(wrong), min(theirs.keys() - ours.keys(), default=""))
+            raise ValueError(f"pretrained weights of another size: {name} does not fit; correct encoder.* or retrain")
+        model.load_state_dict(theirs)
+
+    def recognise(self, model: Wav2Vec2, batch: Batch) -> list[list[int]]:
+        return collapse(*model(batch.features.squeeze(-1), batch.lengths))
+
+    def batch_frames(self, model: Wav2Vec2) -> int:
+        """One utterance at a time where the encoder normalises over time."""
+        return 1 if model.arch.norm == "group_norm" else self.config.measurement.batch_frames
+
+    def example(self, model: Wav2Vec2) -> tuple[Tensor | None, ...]:
+        rate = self.config.features.sample_rate
+        return torch.randn(1, rate, generator=torch.Generator().manual_seed(0)), None
+
+    def count_flops(self, model: Wav2Vec2) -> dict[str, int]:
+        samples = round(self.config.pruning.reference_seconds * self.config.features.sample_rate)
+        return count_in_passing(lambda: Wav2Vec2(model.arch), (1, samples))
+
+    def describe(self, model: Wav2Vec2, dense: Wav2Vec2) -> dict[str, Any]:
+        """The kept fraction of each weight matrix."""
+        ours, theirs = (dict(one.named_parameters()) for one in (model, dense))
+        return {"kept": {name: _nonzero(ours[name]) / theirs[name].numel() for name in dense.block_matrices()}}
+
+
+def make_arch(encoder: EncoderConfig) -> Wav2Vec2Arch:
+    """The dense architecture of a configuration, without a head."""
+    return Wav2Vec2Arch(
+        convs=read_convs(encoder.convs),
+        norm=encoder.norm,
+        conv_bias=encoder.norm == "layer_norm",
+        width=encoder.width,
+        head_width=encoder.width // encoder.heads,
+        position_kernel=encoder.position_kernel,
+        position_groups=encoder.position_groups,
+        norm_first=encoder.norm_first,
+        layers=(BlockArch(encoder.heads, encoder.ffn),) * encoder.layers,
+        normalize=encoder.norm == "layer_norm",
+    )
+
+
+def _nonzero(weight: nn.Parameter) -> int:
+    return int(weight.count_nonzero())

@@ -1,0 +1,76 @@
+"""The Conformer-Transducer in a sweep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prune_bench.config import Config, FitConfig
+from prune_bench.data.batches import Batch
+from prune_bench.data.tokenizers import Tokenizer
+from prune_bench.decoding.greedy import decode_greedy
+from prune_bench.measurement.flops import count_flops
+from prune_bench.models.arch import ConformerArch, TransducerArch
+from prune_bench.models.transducer import Transducer
+from prune_bench.recognizers.scratch import shrink
+from prune_bench.tasks.transducer import TransducerTask
+
+
+class TransducerRecognizer:
+    """Log-mel energies to units by a Conformer-Transducer."""
+
+    def __init__(self, config: Config):
+        self.config = config
+
+    def make_task(self, run: FitConfig, tokenizer: Tokenizer) -> TransducerTask:
+        config, model = self.config, self.config.model
+        arch = TransducerArch.from_config(model, config.features.mels, tokenizer.size)
+        if config.method == "scratch":
+            arch = shrink(arch, config.sparsity)
+        return TransducerTask(
+            arch,
+            run,
+            config.features,
+            dropout=model.dropout,
+            predictor_dropout=model.predictor_dropout,
+            ctc_weight=model.ctc_weight,
+            seed=config.seed,
+            tokenizer=tokenizer,
+        )
+
+    def adopt(self, model: Transducer, source: Transducer) -> None:
+        model.load_state_dict(source.state_dict())
+
+    def recognise(self, model: Transducer, batch: Batch) -> list[list[int]]:
+        return decode_greedy(model, batch.features, batch.lengths, self.config.measurement.max_symbols)
+
+    def batch_frames(self, model: Transducer) -> int:
+        return self.config.measurement.batch_frames
+
+    def example(self, model: Transducer) -> tuple[Tensor | None, ...]:
+        features = torch.randn(1, 200, model.arch.encoder.mels, generator=torch.Generator().manual_seed(0))
+        return features, None, torch.ones(1, 3, dtype=torch.long)
+
+    def count_flops(self, model: Transducer) -> dict[str, int]:
+        return count_flops(model.arch, self.config.pruning.reference_seconds, self.config.features.hop_ms)
+
+    def describe(self, model: Transducer, dense: Transducer) -> dict[str, Any]:
+        encoder = model.arch.encoder
+        widths = {"layers": layer_widths(encoder), "dense_layers": layer_widths(dense.arch.encoder)}
+        return {**widths, "stream": encoder.width}
+
+
+def layer_widths(arch: ConformerArch) -> dict[str, dict[str, int]]:
+    """What each layer holds: FFN channels, heads, convolution channels, stream dimensions it works on."""
+    return {
+        f"layers.{i}": {
+            "ffn1": layer.ffn1,
+            "heads": layer.heads,
+            "conv": layer.conv,
+            "ffn2": layer.ffn2,
+            "hidden": layer.local_width(arch.width),
+        }
+        for i, layer in enumerate(arch.layers)
+    }

@@ -1,0 +1,90 @@
+"""The CTC recogniser: its weights come from where they should, and do not mix with those of another size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from prune_bench.data.tokenizers import Characters
+from prune_bench.models.wav2vec2 import Wav2Vec2
+from prune_bench.overrides import override
+from prune_bench.presets import preset
+from prune_bench.recognizers.ctc import CtcRecognizer, make_arch
+
+CONFIG = override(preset("smoke", "ctc"), {"encoder.width": 16, "encoder.ffn": 24, "encoder.position_groups": 4})
+ARCH = make_arch(CONFIG.encoder)
+
+
+def make_model(vocabulary, seed=0, **changes):
+    torch.manual_seed(seed)
+    return Wav2Vec2(replace(ARCH, vocabulary=vocabulary, **changes))
+
+
+def test_a_task_starts_from_random_weights_with_a_head_for_its_tokenizer():
+    task = CtcRecognizer(CONFIG).make_task(CONFIG.final, Characters("abc"))
+    assert task.model.arch == replace(ARCH, vocabulary=4)
+    assert task.fit is CONFIG.final
+
+
+@pytest.mark.parametrize(("vocabulary", "head_comes_along"), [(0, False), (7, False), (4, True)])
+def test_weights_come_along_and_the_head_where_it_fits(vocabulary, head_comes_along):
+    model, source = make_model(4), make_model(vocabulary, seed=1)
+    head = model.aux.weight.clone()
+    CtcRecognizer(CONFIG).adopt(model, source)
+    theirs = source.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in model.encoder.state_dict(prefix="encoder.").items())
+    assert torch.equal(model.aux.weight, source.aux.weight if head_comes_along else head)
+
+
+@pytest.mark.parametrize("changes", [{"layers": ARCH.layers[:1]}, {"position_groups": 2}])
+def test_weights_of_another_size_are_refused_by_name(changes):
+    model = make_model(4)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=r"pretrained weights of another size: encoder\.transformer\..* does not fit"):
+        CtcRecognizer(CONFIG).adopt(model, make_model(0, seed=1, **changes))
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_published_weights_are_read_from_their_checkpoint(tmp_path, monkeypatch):
+    published = make_model(0, seed=3, norm="group_norm", conv_bias=False, normalize=False)
+    monkeypatch.setattr("prune_bench.recognizers.ctc.load_pretrained", lambda source: published)
+    config = override(CONFIG, {"pretraining.source": "elsewhere"})
+    model = CtcRecognizer(config).make_task(config.final, Characters("abc")).model
+    assert model.arch == replace(published.arch, vocabulary=4)
+    assert torch.equal(model.encoder.feature_projection.projection.weight,
+                       published.encoder.feature_projection.projection.weight)  # fmt: skip
+    fresh = CtcRecognizer(replace(config, method="unpretrained")).make_task(config.final, Characters("abc")).model
+    assert not torch.equal(fresh.encoder.feature_projection.projection.weight,
+                           published.encoder.feature_projection.projection.weight)  # fmt: skip
+
+
+def test_norms_over_time_are_evaluated_one_utterance_at_a_time():
+    recognizer = CtcRecognizer(CONFIG)
+    assert recognizer.batch_frames(make_model(4)) == CONFIG.measurement.batch_frames
+    assert recognizer.batch_frames(make_model(4, norm="group_norm", conv_bias=False)) == 1
+
+
+def test_a_row_tells_what_is_left_of_each_matrix():
+    dense, model = make_model(4), make_model(4)
+    name = dense.block_matrices()[0]
+    dict(model.named_parameters())[name].data[:, ::2] = 0
+    kept = CtcRecognizer(CONFIG).describe(model, dense)["kept"]
+    assert kept.pop(name) == 0.5
+    assert set(kept.values()) == {1.0}
+    assert len(kept) == 6 * len(ARCH.layers) - 1
+
+
+def test_operations_of_a_second_by_hand():
+    config = override(CONFIG, {"pruning.reference_seconds": 1.0, "encoder.layers": 1})
+    flops = CtcRecognizer(config).count_flops(Wav2Vec2(make_arch(config.encoder)))
+    frames, width, ffn = 49, 16, 24
+    assert flops["blocks"] == 2 * frames * (4 * width**2 + 2 * width * ffn) + 4 * frames**2 * width
+    assert flops["encoder"] > flops["blocks"]
+
+
+def test_the_dense_model_of_a_size_is_not_offered():
+    config = replace(CONFIG, method="scratch", sparsity=0.5)
+    with pytest.raises(ValueError, match="method=unpretrained"):
+        CtcRecognizer(config).make_task(config.final, Characters("abc"))
