@@ -13,6 +13,7 @@ from prune_bench.reports.results import DENSE, Cell
 from prune_bench.reports.tables import Table
 
 SETTING = "LibriSpeech 960 h, 75.5 M block weights, one 2.6 GHz Xeon core"
+SIZES = "The published sizes are millions of block weights, printed as MB."
 SPLITS = ("test-clean", "test-other")
 SPARSITIES = (0.2, 0.3, 0.4, 0.5)
 BEYOND = (0.7, 0.85)
@@ -82,6 +83,7 @@ TABLES = {
         ),
         published=PUBLISHED1,
         setting=SETTING,
+        notes=(SIZES,),
         sparsities=SPARSITIES,
         extended=BEYOND,
     ),
@@ -95,6 +97,7 @@ TABLES = {
         ),
         published=PUBLISHED2,
         setting=SETTING,
+        notes=(SIZES,),
         timed=False,
         sparsities=SPARSITIES,
         extended=BEYOND,

@@ -34,7 +34,12 @@ class ClaimSet:
     def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
         """What a sweep must run, seed by seed, as overrides of a configuration; here they name the seed."""
         cells = dict.fromkeys(cell for table in self.tables for cell in table.cells(extended, references))
-        return [{"method": m, "sparsity": sparsity, "seed": seed} for seed in self.seeds for m, sparsity in cells]
+        return [{**cell.overrides(), "seed": seed} for seed in self.seeds for cell in cells]
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """The keys that tell the settings of the tables apart."""
+        return tuple(sorted({key for table in self.tables for key in table.by}))
 
     def judge(self, results: Results) -> list[Verdict]:
         """Every claim; those beyond the paper only once one of their comparisons has rows."""
@@ -43,14 +48,14 @@ class ClaimSet:
 
     def text(self, rows: Sequence[Row], timing: Timing | None = None, width: int | None = None) -> str:
         """Verdicts, then the evidence for each, for a terminal of `width` characters. Rows may be incomplete."""
-        return "\n\n".join(to_text(sheet, width) for sheet in self.sheets(Results(rows, timing)))
+        return "\n\n".join(to_text(sheet, width) for sheet in self.sheets(Results(rows, timing, self.by)))
 
     def write(self, rows: Sequence[Row], timing: Timing | None, folder: Path) -> list[Path]:
         """Write claims.md, claims.csv (verdicts) and evidence.csv; returns their paths.
 
         Raises ValueError for rows that must not be mixed.
         """
-        verdicts, evidence = self.sheets(Results(rows, timing))
+        verdicts, evidence = self.sheets(Results(rows, timing, self.by))
         return [
             write_text(folder / "claims.md", to_markdown(verdicts) + "\n" + to_markdown(evidence)),
             write_text(folder / "claims.csv", to_csv(verdicts)),

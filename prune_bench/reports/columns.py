@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prune_bench.pruning.methods import METHODS
-from prune_bench.reports.results import DENSE, Cell, Results
+from prune_bench.reports.results import Cell, Results
 from prune_bench.reports.sheets import MINUS, MISSING, Heading
 
 Published = Mapping[Cell, Mapping[str, float]]
@@ -20,6 +20,7 @@ class Entry:
     cell: Cell
     results: Results
     published: Mapping[str, float]
+    label: str = ""
 
     @property
     def status(self) -> str:
@@ -77,7 +78,7 @@ def measured(quantity: str) -> Fill:
         if estimate is None:
             return MISSING
         change = entry.results.change(quantity, entry.cell)
-        scale = entry.results.estimate(quantity, DENSE) or estimate
+        scale = entry.results.estimate(quantity, entry.cell.dense) or estimate
         decimals = max(0, 2 - math.floor(math.log10(scale.mean)))
         return f"{estimate.mean:.{decimals}f}\t" + ("" if change is None else f"({percent(change)})")
 
@@ -124,15 +125,35 @@ def updates(entry: Entry) -> str:
 
 SPARSITY = Column(Heading("%"), lambda entry: sparsity(entry).removesuffix(" %"))
 METHOD = Column(Heading("method"), method)
+SETTING = Column(Heading("setting"), lambda entry: entry.label)
 SEEDS = Column(Heading("seeds"), seeds)
 ACHIEVED = Column(Heading("achieved", drop=3), achieved)
 REDUCTIONS = Column(Heading("encoder / model", "parameters of", drop=5), reductions)
 UPDATES = Column(Heading("final / all", "updates", drop=6), updates)
 
 
-def accuracy(split: str) -> tuple[Column, Column]:
+def plain(quantity: str, digits: int = 0) -> Fill:
+    """A quantity as a number."""
+
+    def fill(entry: Entry) -> str:
+        estimate = entry.results.estimate(quantity, entry.cell)
+        return MISSING if estimate is None else f"{estimate.mean:.{digits}f}"
+
+    return fill
+
+
+def fine_tunings() -> tuple[Column, Column, Column]:
+    """How often a method fine-tunes, ours and published, and the minutes of training that it took."""
+    return (
+        Column(Heading("ours", "fine-tunings"), plain("fine_tunings")),
+        Column(Heading("paper", "fine-tunings", drop=1), published("fine_tunings", 0)),
+        Column(Heading("minutes", "all fits", drop=4), plain("minutes", 1)),
+    )
+
+
+def accuracy(split: str, rate: str = "WER") -> tuple[Column, Column]:
     """Error rate on a split, ours and published."""
-    group = f"{split}, WER %"
+    group = f"{split}, {rate} %"
     return (
         Column(Heading("ours", group), error_rate(split)),
         Column(Heading("paper", group, drop=1), published(f"wer.{split}", 2)),

@@ -20,7 +20,15 @@ from prune_bench.reports.styles import FAINT, INK, METHOD_STYLES, RULE
 
 SCRIPT = "plotly.min.js"
 TICKS = [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100]
-SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "D": "diamond", "P": "cross"}
+SYMBOLS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "v": "triangle-down",
+    "D": "diamond",
+    "P": "cross",
+    "X": "x",
+}
 PAGE = Template("""<!doctype html>
 <html lang="en">
 <head>

@@ -17,13 +17,14 @@ def describe_runs(results: Results, setting: str) -> list[str]:
     row = done[0]
     seeds = "seed " + str(results.seeds[0]) if len(results.seeds) == 1 else f"mean of seeds {_join(results.seeds)}"
     resampled = "utterances" if len(results.seeds) == 1 else "seeds and utterances"
-    sets = (f"{split} {_count(results, split)}" for split in ("test-clean", "test-other"))
+    sets = [f"{split} {_count(results, split)}" for split in ("test-clean", "test-other")]
     return [
         f"Published = {setting}; ours = {row['corpus']}, preset {row['preset']}, {seeds}.",
-        f"WER in percent, greedy decoding, with a 95 % bootstrap interval over {resampled}: {'; '.join(sets)}.",
+        f"WER in percent, greedy decoding, with a 95 % bootstrap interval over {resampled}: {'; '.join(sets)}"
+        + (" in the first setting." if results.by else "."),
         *_dense_on_dev(results),
         "Block weights: what the weight matrices of the encoder blocks store, the base of every percentage in the "
-        "first column. The published sizes are millions of such weights, printed as MB.",
+        "first column.",
         *_without_gain(results),
         _hardware(results),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -17,11 +18,28 @@ Row = Mapping[str, Any]
 Timing = Mapping[str, Any]
 
 
+Setting = tuple[tuple[str, Any], ...]
+
+
 class Cell(NamedTuple):
-    """One method at one asked sparsity: a line of a table."""
+    """One method at one asked sparsity: a line of a table.
+
+    Where a report compares several settings (languages, amounts of labels), `setting` holds the keys of the
+    configuration that tell them apart, with their values, sorted.
+    """
 
     method: str
     sparsity: float = 0.0
+    setting: Setting = ()
+
+    @property
+    def dense(self) -> Cell:
+        """The dense model of the same setting."""
+        return Cell("dense", 0.0, self.setting)
+
+    def overrides(self) -> dict[str, Any]:
+        """What makes a configuration one of this cell."""
+        return {"method": self.method, "sparsity": self.sparsity, **dict(self.setting)}
 
 
 DENSE = Cell("dense")
@@ -44,6 +62,16 @@ def encoder_rtf(row: Row, timing: Timing, engine: str) -> float | None:
     return (parts["front_end"]["median"] + parts["blocks"]["median"]) / timing["_protocol"]["seconds"]
 
 
+def rate(row: Row) -> float:
+    """The final fit's peak learning rate: no weight moves further than about this in one update."""
+    return row["config"]["final"]["learning_rate"]
+
+
+def steps(row: Row) -> int:
+    """Updates of the final fit."""
+    return row["config"]["final"]["steps"]
+
+
 def _column(key: str, unit: float = 1.0) -> Callable[[Row, Timing], float | None]:
     return lambda row, timing: None if row.get(key) is None else row[key] / unit
 
@@ -56,7 +84,12 @@ SPLITS = ("test-clean", "test-other", "dev-clean", "dev-other")
 QUANTITIES: dict[str, Callable[[Row, Timing], float | None]] = {
     **{f"wer.{split}": _column(f"wer.{split}") for split in SPLITS},
     **{f"lost.{part}": _lost(part) for part in ("ffn", "attention", "conv", "bottom", "top")},
-    **{key: _column(key) for key in ("achieved", "updates.final", "updates.total")},
+    **{key: _column(key) for key in ("achieved", "updates.final", "updates.total", "fine_tunings")},
+    "overlap.start": _column("overlap.start"),
+    "threshold": _column("threshold"),
+    "reach.interval": lambda row, timing: rate(row) * max(1, round(row["config"]["pruning"]["interval"] * steps(row))),
+    "reach.fit": lambda row, timing: rate(row) * steps(row),
+    "minutes": _column("seconds.all_fits", 60),
     "size": _column("size.blocks_nonzero", 1e6),
     "encoder": _column("size.encoder", 1e6),
     "model": _column("size.total", 1e6),
@@ -67,20 +100,21 @@ QUANTITIES: dict[str, Callable[[Row, Timing], float | None]] = {
 
 
 class Results:
-    """Rows of one preset and corpus, with one dense model a seed.
+    """Rows of one preset and corpus, with one dense model for each seed and setting.
 
-    `runs[cell][seed]` holds the finished rows, `unfinished[cell]` the failed and infeasible ones.
+    `runs[cell][seed]` holds the finished rows, `unfinished[cell]` the failed and infeasible ones. `by` are the keys
+    of the configuration that make up a cell's setting.
     Raises ValueError when presets, corpora or the dense models of a seed are mixed.
     """
 
-    def __init__(self, rows: Sequence[Row], timing: Timing | None = None):
-        self.timing = timing or {}
+    def __init__(self, rows: Sequence[Row], timing: Timing | None = None, by: Sequence[str] = ()):
+        self.timing, self.by = timing or {}, tuple(sorted(by))
         self.rows = list({row["run"]: row for row in rows}.values())
         self.runs: dict[Cell, dict[int, Row]] = defaultdict(dict)
         self.unfinished: dict[Cell, list[Row]] = defaultdict(list)
-        check(self.rows)
+        check(self.rows, self.by)
         for row in self.rows:
-            cell = Cell(row["method"], round(row["sparsity"], 6))
+            cell = Cell(row["method"], round(row["sparsity"], 6), setting_of(row, self.by))
             if row["status"] != "done":
                 self.unfinished[cell].append(row)
                 continue
@@ -121,9 +155,9 @@ class Results:
 
     def change(self, quantity: str, cell: Cell) -> float | None:
         """Relative change from the dense model of the same seed, mean over seeds."""
-        dense, values = self.values(quantity, DENSE), self.values(quantity, cell)
+        dense, values = self.values(quantity, cell.dense), self.values(quantity, cell)
         shared = [values[seed] / dense[seed] - 1 for seed in values if seed in dense]
-        return fmean(shared) if shared and cell != DENSE else None
+        return fmean(shared) if shared and cell != cell.dense else None
 
     def utterances(self, split: str, cell: Cell, seeds: Sequence[int]) -> tuple[list[np.ndarray], np.ndarray]:
         """Errors of each utterance for each seed, and its reference words."""
@@ -136,20 +170,28 @@ def _test_sets(row: Row) -> dict[str, tuple[int, int]]:
     return {split: (len(count["words"]), sum(count["words"])) for split, count in row["utterances"].items()}
 
 
-def check(rows: Sequence[Row]) -> None:
+def setting_of(row: Row, by: Sequence[str]) -> Setting:
+    """The values of dotted keys in a row's configuration."""
+    return tuple((key, reduce(lambda values, part: values[part], key.split("."), row["config"])) for key in by)
+
+
+def check(rows: Sequence[Row], by: Sequence[str] = ()) -> None:
     """Refuse rows that no table may mix."""
     for key in ("preset", "corpus"):
         found = sorted({row[key] for row in rows})
         if len(found) > 1:
             raise ValueError(f"rows of {len(found)} values of {key} ({', '.join(found)}): report each on its own")
     done = [row for row in rows if row["status"] == "done"]
-    dense: dict[int, Row] = {}
+    tested: dict[Setting, Row] = {}
+    dense: dict[tuple[int, Setting], Row] = {}
     for row in done:
-        if _test_sets(row) != _test_sets(done[0]):
+        setting = setting_of(row, by)
+        other = tested.setdefault(setting, row)
+        if _test_sets(row) != _test_sets(other):
             raise ValueError(
-                f"{done[0]['run']} and {row['run']} were evaluated on different test sets: report the rows of one sweep"
+                f"{other['run']} and {row['run']} were evaluated on different test sets: report the rows of one sweep"
             )
-        first = dense.setdefault(row["seed"], row)
+        first = dense.setdefault((row["seed"], setting), row)
         if first["dense_sha"] != row["dense_sha"]:
             raise ValueError(
                 f"seed {row['seed']} mixes two dense models: {first['run']} starts from {first['dense_sha'][:12]}, "

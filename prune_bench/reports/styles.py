@@ -30,6 +30,16 @@ METHOD_STYLES = {
     "l0_without_hidden": (SKY, "^"),
     "l0_heads": (GREEN, "D"),
     "l0_without_kd": (ORANGE, "s"),
+    "unpretrained": (PURPLE, "P"),
+    "rp": (FAINT, "X"),
+    "mpi": (PURPLE, "P"),
+    "omp_continue": (ORANGE, "D"),
+    "transfer": (ORANGE, "v"),
+    "imp": (BLUE, "v"),
+    "parp_p": (VERMILION, "o"),
+    "parp_p_staged": (GREEN, "D"),
+    "parp_random": (GREEN, "D"),
+    "parp_transfer": (SKY, "D"),
 }
 MODULE_STYLES = {"ffn": (VERMILION, "o"), "attention": (BLUE, "s"), "conv": (GREEN, "^"), "all": (INK, "")}
 SETTINGS: Any = {

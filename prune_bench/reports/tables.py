@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from prune_bench.reports import columns, curves, dashboards, notes
 from prune_bench.reports.columns import Column, Entry, Published
 from prune_bench.reports.figures import draw_sheet
 from prune_bench.reports.files import write_text
-from prune_bench.reports.results import SPLITS, Cell, Results, Row, Timing
+from prune_bench.reports.results import SPLITS, Cell, Results, Row, Setting, Timing
 from prune_bench.reports.sheets import Sheet, to_latex, to_markdown, to_text
 from prune_bench.reports.styles import save
 
@@ -27,7 +27,8 @@ class Table:
     """A table of a paper: `methods` at each of `sparsities`, below references that are not pruned.
 
     On request, `extended` sparsities follow and `sized` adds, at each size, a dense model trained from scratch.
-    `setting` says what the published figures were measured on; `timed` whether the runs must be timed.
+    `setting` says what the published figures were measured on; `timed` whether the runs must be timed. `settings` are
+    the conditions, by label, that the lines are repeated for; `notes` are printed below.
     """
 
     name: str
@@ -42,26 +43,36 @@ class Table:
     extended: tuple[float, ...] = (0.7, 0.85)
     references: tuple[str, ...] = ("dense", "continue_ft")
     sized: tuple[str, ...] = ("scratch",)
+    settings: Mapping[str, Setting] = field(default_factory=lambda: {"": ()})
+    notes: tuple[str, ...] = ()
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """The keys that tell the settings apart."""
+        return keys_of(self.settings.values())
 
     def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
         """What a sweep must run for this table, line by line, as overrides of a configuration."""
-        return [{"method": method, "sparsity": sparsity} for method, sparsity in self.cells(extended, references)]
+        return [cell.overrides() for cell in self.cells(extended, references)]
 
     def cells(self, extended: bool = False, references: bool = False) -> list[Cell]:
         """The lines of the table."""
         sparsities = self.sparsities + (self.extended if extended else ())
         methods = (self.sized if references else ()) + self.methods
-        return [
-            *(Cell(method) for method in self.references),
-            *(Cell(method, sparsity) for sparsity in sparsities for method in methods),
-        ]
+        lines = [(method, 0.0) for method in self.references]
+        lines += [(method, sparsity) for sparsity in sparsities for method in methods]
+        return [Cell(*line, setting) for setting in self.settings.values() for line in lines]
 
     def entries(self, results: Results) -> list[Entry]:
         """Every line, run or not; extended and `sized` lines as soon as one of them has a row."""
         known = {*results.runs, *results.unfinished}
         extended = any(cell.sparsity in self.extended and cell.method in self.methods for cell in known)
         sized = any(cell.method in self.sized for cell in known)
-        return [Entry(cell, results, self.published.get(cell, {})) for cell in self.cells(extended, sized)]
+        labels = {setting: label for label, setting in self.settings.items()}
+        return [
+            Entry(cell, results, self.published.get(cell, {}), labels[cell.setting])
+            for cell in self.cells(extended, sized)
+        ]
 
     def sheet(self, results: Results) -> Sheet:
         """The table as text cells."""
@@ -69,10 +80,11 @@ class Table:
         shown = [*self.columns, *([columns.SEEDS] if len(results.seeds) > 1 else [])]
         blocks = [
             [[column.fill(entry) for column in shown] for entry in block]
-            for _, block in groupby(entries, key=lambda entry: entry.cell.sparsity)
+            for _, block in groupby(entries, key=lambda entry: (entry.cell.setting, entry.cell.sparsity))
         ]
         below = [
             *notes.describe_runs(results, self.setting),
+            *self.notes,
             *(notes.describe_timing(results) if self.timed else []),
             *notes.describe_unfinished(results, [entry.cell for entry in entries]),
         ]
@@ -80,24 +92,25 @@ class Table:
 
     def text(self, rows: Sequence[Row], timing: Timing | None = None, width: int | None = None) -> str:
         """The table for a terminal of `width` characters (None: as wide as it needs). Rows may be incomplete."""
-        return to_text(self.sheet(Results(rows, timing)), width)
+        return to_text(self.sheet(Results(rows, timing, self.by)), width)
 
     def write(self, rows: Sequence[Row], timing: Timing | None, folder: Path) -> list[Path]:
         """Write table.md, .tex, .csv and .png, the curves and index.html; returns their paths.
 
         Raises ValueError for rows that one table must not mix.
         """
-        results = Results(rows, timing)
+        results = Results(rows, timing, self.by)
         sheet = self.sheet(results)
-        lines = curves.collect_curves([entry.cell for entry in self.entries(results)], results)
-        return [
+        paths = [
             write_text(folder / "table.md", to_markdown(sheet)),
             write_text(folder / "table.tex", to_latex(sheet, self.name)),
             write_text(folder / "table.csv", self.csv(results)),
-            *save(draw_sheet(sheet), folder / "table", (".png",)),
-            *curves.draw_all(lines, folder),
-            *dashboards.write_dashboard(sheet, lines, folder),
+            *save(draw_sheet(sheet), folder / "table"),
         ]
+        if self.by or len(self.sparsities) < 2:
+            return paths
+        lines = curves.collect_curves([entry.cell for entry in self.entries(results)], results)
+        return [*paths, *curves.draw_all(lines, folder), *dashboards.write_dashboard(sheet, lines, folder)]
 
     def csv(self, results: Results) -> str:
         """Plain numbers, one line an entry: our means, intervals and changes, then the published figures."""
@@ -109,6 +122,11 @@ class Table:
         writer.writeheader()
         writer.writerows(lines)
         return buffer.getvalue()
+
+
+def keys_of(settings: Iterable[Setting]) -> tuple[str, ...]:
+    """The keys that any of the settings names."""
+    return tuple(sorted({key for setting in settings for key, _ in setting}))
 
 
 def table_of(rows: Sequence[Row], like: Table) -> Table:
@@ -129,6 +147,7 @@ def table_of(rows: Sequence[Row], like: Table) -> Table:
 def _record(entry: Entry) -> dict[str, Any]:
     results, cell = entry.results, entry.cell
     record: dict[str, Any] = {
+        **dict(cell.setting),
         "sparsity": cell.sparsity,
         "method": cell.method,
         "status": entry.status,
@@ -140,7 +159,7 @@ def _record(entry: Entry) -> dict[str, Any]:
         record[f"wer.{split}"] = estimate and estimate.mean
         record[f"wer.{split}.low"] = estimate and estimate.low
         record[f"wer.{split}.high"] = estimate and estimate.high
-    for quantity in (*COMPARED, "achieved", "updates.final", "updates.total"):
+    for quantity in (*COMPARED, "achieved", "updates.final", "updates.total", "fine_tunings", "minutes"):
         estimate = results.estimate(quantity, cell)
         record[quantity] = estimate and estimate.mean
     changes = {f"{quantity}.change": results.change(quantity, cell) for quantity in COMPARED}

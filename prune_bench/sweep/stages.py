@@ -9,16 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import lightning
 from torch import nn
 
 from prune_bench.artefacts import load_model, weights_sha
 from prune_bench.config import Config
 from prune_bench.data import Corpus, prepare, prepare_unlabelled
 from prune_bench.measurement.evaluation import evaluate
+from prune_bench.measurement.overlap import compare_with_start
 from prune_bench.measurement.size import measure_size
 from prune_bench.recognizers import recognizer_of
 from prune_bench.sweep.files import write_text
-from prune_bench.sweep.fits import fit, hardware
+from prune_bench.sweep.fits import fit, hardware, make_task
 from prune_bench.sweep.folders import READY, cache_folder, run_folder
 from prune_bench.sweep.loggers import log_summary
 from prune_bench.sweep.progress import Reporter
@@ -75,6 +77,7 @@ def measure(folder: Path, config: Config, corpus: Corpus, report: Reporter) -> R
         "physical": model.arch != dense.arch,
         **costs,
         **recognizer_of(config).describe(model, dense),
+        **measure_overlap(model, config, corpus),
         **accuracy,
         "fine_tunings": len(fits),
         "updates.final": recipe(config).steps,
@@ -86,6 +89,14 @@ def measure(folder: Path, config: Config, corpus: Corpus, report: Reporter) -> R
         **environment(config),
         "finished": now(),
     }
+
+
+def measure_overlap(model: Any, config: Config, corpus: Corpus) -> Row:
+    """How a mask of single weights compares with that of the weights which the run started from."""
+    if config.sparsity == 0 or config.pruning.structure != "weights":
+        return {}
+    lightning.seed_everything(config.seed, verbose=False)
+    return compare_with_start(model, make_task(config, corpus).model, config.sparsity)
 
 
 def measure_costs(model: Any, path: Path, config: Config) -> Row:

@@ -79,7 +79,7 @@ def test_a_table_without_any_finished_run_renders_and_writes(tmp_path):
     rows = [unfinished("omp", 0.2, "failed", "KeyError: 'x_y' & more")]
     assert "No run has finished yet." in TABLE.text(rows)
     names = {path.name for path in TABLE.write(rows, None, tmp_path)}
-    assert names == {"table.md", "table.tex", "table.csv", "table.png", "index.html", "plotly.min.js"}
+    assert names == {"table.md", "table.tex", "table.csv", "table.png", "table.svg", "index.html", "plotly.min.js"}
 
 
 def test_several_seeds_are_averaged_and_counted(rows):

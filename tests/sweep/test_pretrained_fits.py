@@ -17,6 +17,7 @@ from prune_bench.pruning.targets import find_targets
 from prune_bench.sweep import fits
 from prune_bench.sweep.folders import run_folder
 from prune_bench.sweep.progress import Reporter
+from prune_bench.sweep.rows import read_row
 from prune_bench.sweep.runs import chain, dense_of
 from prune_bench.sweep.stages import STAGES, open_corpus
 
@@ -94,9 +95,10 @@ def test_every_method_ends_exactly_sparse_with_its_fine_tunings(make, method):
     weights = prunable(config)
     total = sum(weight.numel() for weight in weights.values())
     assert fraction_removed(weights) == pytest.approx(SPARSITY, abs=1 / total)
-    row = (run_folder(config) / "row.json").read_text()
-    assert '"status": "done"' in row
-    assert f'"fine_tunings": {len(chain(config)) - 1}' in row
+    row = read_row(run_folder(config))
+    assert (row["status"], row["fine_tunings"]) == ("done", len(chain(config)) - 1)
+    assert 0.6 < row["overlap.start"] <= 1
+    assert (row["overlap.start"] == 1) == (method in ("mpi", "omp_continue", "parp"))
 
 
 def test_dense_starts_from_the_pretrained_encoder_with_a_new_head(make):
