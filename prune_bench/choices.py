@@ -7,14 +7,15 @@ from prune_bench.config import Config
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 CHOICES: dict[str, tuple[str, ...]] = {
     "task": ("transducer", "ctc"),
-    "corpus.name": ("espeak", "fsdd", "librispeech", "manifest"),
+    "corpus.name": ("espeak", "fsdd", "librispeech", "commonvoice", "manifest"),
     "corpus.on_bad": ("fail", "skip"),
     "corpus.targets": ("words", "phones"),
+    "corpus.labels": ("", "10min", "1h", "10h"),
     "features.kind": ("log_mel", "waveform"),
     "tokenizer.kind": ("characters", "sentencepiece", "words"),
     "model.predictor": ("stateless", "lstm"),
     "encoder.norm": ("layer_norm", "group_norm"),
-    "pretraining.corpus": ("espeak", "fsdd", "librispeech", "manifest"),
+    "pretraining.corpus": ("espeak", "fsdd", "librispeech", "commonvoice", "manifest"),
     "pruning.structure": ("groups", "weights"),
     "pruning.imp_step": ("original10", "remaining10"),
     "pruning.counter": ("exact", "paper_eq3"),

@@ -14,12 +14,14 @@ class CorpusConfig:
     """Where speech and text come from. Subsets join with `+`, as in `train-clean-100+train-clean-360`.
 
     `targets` are the words of the transcripts, or `phones`: how eSpeak NG pronounces them in `language`. With `joint`,
-    languages joined with `+`, training takes all of these, development and test `language` alone.
+    languages joined with `+`, training takes all of these, development and test `language` alone. `labels` names how
+    much of it is labelled: the subset of that name, or a share of `train_utterances` where speech is generated.
     """
 
     name: str = "espeak"
     language: str = "en"
     joint: str = ""
+    labels: str = ""
     targets: str = "words"
     root: str = ""
     download: bool = False

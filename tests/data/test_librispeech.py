@@ -72,6 +72,22 @@ def test_download_asks_torchaudio_for_the_subset(tmp_path, monkeypatch):
     assert [item.text for item, _ in read(config, "test-other")] == ["HELLO"]
 
 
+def test_small_labelled_sets_are_nested_and_have_their_own_folder(tmp_path):
+    for folder, speaker in (("1h/0/clean", 1), ("1h/1/other", 2), ("9h/clean", 3)):
+        chapter = write_chapter(tmp_path, "x", speaker, 5, [f"HELLO {speaker}"])
+        target = tmp_path / "librispeech_finetuning" / folder / str(speaker)
+        target.mkdir(parents=True)
+        chapter.rename(target / "5")
+    texts = {}
+    for labels in ("10min", "1h", "10h"):
+        config = CorpusConfig(name="librispeech", root=str(tmp_path), labels=labels)
+        texts[labels] = [(item.text, len(samples)) for item, samples in read(config, "train")]
+    expected = [("HELLO 1", 1600), ("HELLO 2", 1600), ("HELLO 3", 1600)]
+    assert texts == {"10min": expected[:1], "1h": expected[:2], "10h": expected}
+    with pytest.raises(ValueError, match="holds no librispeech_finetuning"):
+        read(CorpusConfig(name="librispeech", root=str(tmp_path / "x"), labels="1h"), "train")
+
+
 def test_published_files_are_read():
     folder = Path(os.environ.get("PRUNE_BENCH_DATA", "nowhere")) / "librispeech-sample"
     if not folder.is_dir():

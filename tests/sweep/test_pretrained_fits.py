@@ -98,7 +98,8 @@ def test_every_method_ends_exactly_sparse_with_its_fine_tunings(make, method):
     row = read_row(run_folder(config))
     assert (row["status"], row["fine_tunings"]) == ("done", len(chain(config)) - 1)
     assert 0.6 < row["overlap.start"] <= 1
-    assert (row["overlap.start"] == 1) == (method in ("mpi", "omp_continue", "parp"))
+    assert row["overlap.start"] == 1 or method not in ("mpi", "omp_continue")
+    assert row["overlap.start"] < 0.75 or method not in ("rp", "parp_random")
 
 
 def test_dense_starts_from_the_pretrained_encoder_with_a_new_head(make):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from prune_bench.config import CorpusConfig, FeatureConfig
+from prune_bench.data.corpora.commonvoice import CommonVoice
 from prune_bench.data.corpora.espeak import Espeak
 from prune_bench.data.corpora.fsdd import Fsdd
 from prune_bench.data.corpora.librispeech import LibriSpeech
@@ -15,6 +16,7 @@ CORPORA: dict[str, Callable[[CorpusConfig, FeatureConfig], Source]] = {
     "espeak": Espeak,
     "fsdd": Fsdd,
     "librispeech": LibriSpeech,
+    "commonvoice": CommonVoice,
     "manifest": Manifest,
 }
 

@@ -1,4 +1,5 @@
-"""LibriSpeech (Panayotov et al., 2015), in its published layout."""
+"""LibriSpeech (Panayotov et al., 2015) and the small labelled sets of Libri-light (Kahn et al., 2020), in their
+published layouts."""
 
 from __future__ import annotations
 
@@ -8,24 +9,31 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from torchaudio.datasets import LIBRISPEECH
+from torchaudio.datasets import LIBRISPEECH, LibriLightLimited
+from torchaudio.datasets.librispeech import _get_librispeech_metadata
 
 from prune_bench.config import CorpusConfig, FeatureConfig
 from prune_bench.data.audio import BadUtterance, read_audio
 from prune_bench.data.corpora.source import Load, Utterance, chunks, subset_of
 
 PART = 100
+FOLDER, LIMITED_FOLDER = "LibriSpeech", "librispeech_finetuning"
 TRAINING = ("train-clean-100", "train-clean-360", "train-other-500")
-SUBSETS = (*TRAINING, "dev-clean", "dev-other", "test-clean", "test-other")
+LIMITED = ("10min", "1h", "10h")
+SUBSETS = (*TRAINING, *LIMITED, "dev-clean", "dev-other", "test-clean", "test-other")
 Place = tuple[str, str, int]
+Metadata = tuple[str, int, str, int, int, int]
 
 
 class LibriSpeech:
-    """Any subsets for any split, joined with `+`; `corpus.root` holds the folder `LibriSpeech`."""
+    """Any subsets for any split, joined with `+`; `corpus.root` holds the folder `LibriSpeech`.
+
+    The subsets 10min, 1h and 10h are Libri-light's, in the folder `librispeech_finetuning` beside it.
+    """
 
     def __init__(self, config: CorpusConfig, features: FeatureConfig) -> None:
         self.config, self.sample_rate = config, features.sample_rate
-        self.datasets: dict[str, LIBRISPEECH] = {}
+        self.datasets: dict[str, Full | Limited] = {}
 
     def fingerprint(self, split: str) -> Any:
         return [str(Path(self.config.root).resolve()), subset_of(self.config, split)]
@@ -39,27 +47,56 @@ class LibriSpeech:
         return (partial(self.load, *place) for place in part)
 
     def load(self, split: str, subset: str, place: int) -> tuple[Utterance, Tensor]:
-        dataset, root = self.dataset(subset), Path(self.config.root) / "LibriSpeech"
+        dataset = self.dataset(subset)
         try:
             path, _, text, speaker, chapter, number = dataset.get_metadata(place)
         except (FileNotFoundError, ValueError) as error:
-            where = f"{root / subset}, {dataset._walker[place]}: no transcript"
+            where = f"{dataset.folder / subset}, {dataset.name(place)}: no transcript"
             raise BadUtterance("missing transcript", f"{where} ({error}); add it or remove the file") from None
-        utterance = Utterance(f"{speaker}-{chapter}-{number:04d}", text, str(speaker), split, audio=str(root / path))
-        return utterance, read_audio(root / path, self.sample_rate)
+        audio = dataset.folder / path
+        utterance = Utterance(f"{speaker}-{chapter}-{number:04d}", text, str(speaker), split, audio=str(audio))
+        return utterance, read_audio(audio, self.sample_rate)
 
-    def dataset(self, subset: str) -> LIBRISPEECH:
+    def dataset(self, subset: str) -> Full | Limited:
         """The reader of one subset, which lists its folder once and downloads it when allowed."""
         if subset not in self.datasets:
             self.datasets[subset] = open_subset(Path(self.config.root), subset, self.config.download)
         return self.datasets[subset]
 
 
-def open_subset(root: Path, subset: str, download: bool) -> LIBRISPEECH:
+class Full(LIBRISPEECH):
+    """A subset of LibriSpeech; paths in its metadata are relative to `folder`."""
+
+    @property
+    def folder(self) -> Path:
+        return Path(self._archive)
+
+    def name(self, n: int) -> str:
+        return self._walker[n]
+
+
+class Limited(LibriLightLimited):
+    """A subset of Libri-light's limited supervision, read in the same way."""
+
+    @property
+    def folder(self) -> Path:
+        return Path(self._path)
+
+    def name(self, n: int) -> str:
+        return self._fileids_paths[n][1]
+
+    def get_metadata(self, n: int) -> Metadata:
+        """Path of the audio, sample rate, transcript, speaker, chapter and number of the n-th utterance."""
+        folder, name = self._fileids_paths[n]
+        return _get_librispeech_metadata(name, str(self._path), folder, self._ext_audio, self._ext_txt)
+
+
+def open_subset(root: Path, subset: str, download: bool) -> Full | Limited:
     if subset not in SUBSETS:
         raise ValueError(f"LibriSpeech has no subset {subset!r}; choose from {', '.join(SUBSETS)}, joined with +")
-    if not (root / "LibriSpeech" / subset).is_dir() and not download:
-        missing = f"corpus.root={str(root)!r} holds no LibriSpeech/{subset}"
-        raise ValueError(f"{missing}; set corpus.root to the folder above LibriSpeech, or corpus.download=true")
+    wanted = LIMITED_FOLDER if subset in LIMITED else f"{FOLDER}/{subset}"
+    if not (root / wanted).is_dir() and not download:
+        missing = f"corpus.root={str(root)!r} holds no {wanted}"
+        raise ValueError(f"{missing}; set corpus.root to the folder above it, or corpus.download=true")
     root.mkdir(parents=True, exist_ok=True)
-    return LIBRISPEECH(root, subset, download=download)
+    return (Limited if subset in LIMITED else Full)(root, subset, download=download)

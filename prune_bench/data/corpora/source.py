@@ -10,6 +10,8 @@ from torch import Tensor
 
 from prune_bench.config import CorpusConfig
 
+# Stand-ins for the amounts of labels that pretrained encoders are compared on.
+SHARES = {"": 1.0, "10h": 1.0, "1h": 0.25, "10min": 0.0625}
 SPLITS = ("train", "dev-clean", "dev-other", "test-clean", "test-other")
 
 
@@ -47,13 +49,16 @@ class Source(Protocol):
 
 
 def subset_of(config: CorpusConfig, split: str) -> str:
-    """The corpus' own name of one of the five `SPLITS`."""
+    """The corpus' own name of one of the five `SPLITS`; an amount of labels is a training subset of that name."""
+    if config.labels and split == "train":
+        return config.labels
     return str(getattr(config, split.replace("-", "_")))
 
 
 def count_of(config: CorpusConfig, split: str) -> int:
     """How many utterances of `split` a generated corpus makes."""
-    return int(getattr(config, split.partition("-")[0] + "_utterances"))
+    count = int(getattr(config, split.partition("-")[0] + "_utterances"))
+    return max(1, round(count * SHARES[config.labels])) if split == "train" else count
 
 
 def chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
