@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.papers import REPORTS, TABLES
+from experiments.papers import LIKE, REPORTS
 from prune_bench.overrides import suggest
 from prune_bench.reports.files import read_rows, read_timing
 from prune_bench.reports.tables import table_of
@@ -53,7 +53,7 @@ def report(name: str, options: dict[str, str]) -> list[Path]:
     source = Path(options["rows"] or tables / f"{name}-{options['preset']}-{options['corpus']}")
     target = Path(options["to"] or tables / source.resolve().name)
     rows, timing = read_rows(source), read_timing(source)
-    made = table_of(rows, TABLES["table1"]) if name == RUNS else REPORTS[name]
+    made = table_of(rows, LIKE[rows[0].get("task", "transducer")]) if name == RUNS else REPORTS[name]
     print(made.text(rows, timing, shutil.get_terminal_size((200, 24)).columns))
     return made.write(rows, timing, target)
 

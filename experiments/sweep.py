@@ -11,7 +11,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.papers import REPORTS, TABLES
+from experiments.papers import LIKE, REPORTS
 from prune_bench.choices import CHOICES
 from prune_bench.config import Config
 from prune_bench.overrides import ALIASES, flat_keys
@@ -57,10 +57,11 @@ def main(arguments: list[str]) -> int:
 
 def run(grid: Grid, console: Console) -> int:
     """Run what is missing, then write and print the table."""
-    folder = table_folder(grid.configs[0], grid.name)
-    sweep = Sweep(grid.configs, folder, console, timed=grid.table is None or REPORTS[grid.table].timed)
+    folder, like = table_folder(grid.configs[0], grid.name), LIKE[grid.configs[0].task]
+    asked = REPORTS[grid.table] if grid.table else None
+    sweep = Sweep(grid.configs, folder, console, timed=(asked or like).timed, compared=(asked or like).compared)
     rows = sweep.run()
-    report = REPORTS[grid.table] if grid.table else table_of(rows, like=TABLES["table1"])
+    report = asked or table_of(rows, like)
     timing = read_timing(folder)
     report.write(rows, timing, folder)
     print(report.text(rows, timing, console.width if console.is_terminal else None))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from . import structured
+from . import parp, structured
 
-TABLES = {**structured.TABLES}
-FIGURES = {**structured.FIGURES}
+TABLES = {**structured.TABLES, **parp.TABLES}
+FIGURES = {**structured.FIGURES, **parp.FIGURES}
 CLAIMS = {**structured.CLAIMS}
+# The columns of runs that make up no table, by task.
+LIKE = {"transducer": TABLES["table1"], "ctc": TABLES["parp-table1"]}
 REPORTS = {**TABLES, **FIGURES, **CLAIMS}

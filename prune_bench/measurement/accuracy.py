@@ -89,22 +89,39 @@ def pooled_difference(
     of `words`. Each resample draws seeds with replacement and, independently, one set of utterances shared by all.
     Raises ValueError when an array does not have one count for each utterance.
     """
-    rng = np.random.default_rng(seed)
     words = np.asarray(words)
     gains = _stack(errors_a, words.size) - _stack(errors_b, words.size)
-    utterances = _resample(words.size, samples, rng)
-    by_seed = 100 * (utterances @ gains.T) / (utterances @ words)[:, None]
-    seeds = _resample(len(gains), samples, rng)
-    draws = (by_seed * seeds).sum(axis=1) / len(gains)
+    draws = _draws(gains, words, samples, seed)
     low, high = _interval(draws)
     tail = min((draws <= 0).sum(), (draws >= 0).sum())
     p = min(1.0, 2 * (int(tail) + 1) / (samples + 1))
     return Difference(word_error_rate(gains.mean(axis=0), words), low, high, p)
 
 
+def average_rate(
+    groups: Sequence[tuple[Sequence[ArrayLike], ArrayLike]], samples: int = 1000
+) -> tuple[float, float, float]:
+    """Mean over groups (say, languages) of the error rate, and its 95 % interval, in percent.
+
+    A group holds the errors of each of its seeds and the reference words. Groups are resampled apart from each other.
+    """
+    stacks = [(_stack(errors, np.size(words)), np.asarray(words)) for errors, words in groups]
+    draws = [_draws(errors, words, samples, seed) for seed, (errors, words) in enumerate(stacks)]
+    rates = [word_error_rate(errors.mean(axis=0), words) for errors, words in stacks]
+    return (float(np.mean(rates)), *_interval(np.mean(draws, axis=0)))
+
+
 def equivalent(difference: Difference, margin: float) -> bool:
     """Whether the whole 95 % interval lies within `margin` points of zero: two one-sided tests at 2.5 % each."""
     return -margin < difference.low and difference.high < margin
+
+
+def _draws(counts: NDArray[Any], words: NDArray[Any], samples: int, seed: int) -> NDArray[np.float64]:
+    """Rates in percent of (seeds, utterances) counts, seeds and utterances both resampled: (samples,)."""
+    rng = np.random.default_rng(seed)
+    utterances = _resample(words.size, samples, rng)
+    by_seed = 100 * (utterances @ counts.T) / (utterances @ words)[:, None]
+    return (by_seed * _resample(len(counts), samples, rng)).sum(axis=1) / len(counts)
 
 
 def _resample(size: int, samples: int, rng: np.random.Generator) -> NDArray[np.float64]:

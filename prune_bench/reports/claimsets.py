@@ -29,6 +29,7 @@ class ClaimSet:
     setting: str
     seeds: tuple[int, ...] = (0, 1, 2)
     timed: bool = True
+    compared: bool = False
     task: str = "transducer"
 
     def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:

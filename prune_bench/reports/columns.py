@@ -25,7 +25,7 @@ class Entry:
     @property
     def status(self) -> str:
         """`done`, `infeasible`, `failed`, or `pending` while nothing is known."""
-        if self.cell in self.results.runs:
+        if self.results.members(self.cell):
             return "done"
         return next((row["status"] for row in self.results.unfinished.get(self.cell, [])), "pending")
 
@@ -126,6 +126,14 @@ def updates(entry: Entry) -> str:
 SPARSITY = Column(Heading("%"), lambda entry: sparsity(entry).removesuffix(" %"))
 METHOD = Column(Heading("method"), method)
 SETTING = Column(Heading("setting"), lambda entry: entry.label)
+
+
+def languages(entry: Entry) -> str:
+    """How many cells an average is over."""
+    return str(len(entry.results.members(entry.cell)))
+
+
+COUNT = Column(Heading("languages"), languages)
 SEEDS = Column(Heading("seeds"), seeds)
 ACHIEVED = Column(Heading("achieved", drop=3), achieved)
 REDUCTIONS = Column(Heading("encoder / model", "parameters of", drop=5), reductions)

@@ -39,6 +39,7 @@ class LayerFigure:
     sparsities: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5)
     extended: tuple[float, ...] = (0.7, 0.85)
     timed: bool = False
+    compared: bool = False
     task: str = "transducer"
 
     def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:

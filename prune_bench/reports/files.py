@@ -42,7 +42,8 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def read_timing(folder: Path) -> dict[str, Any]:
-    """What the folder's `timing*.json` hold together, a file for each time that models were timed; empty without one.
+    """What was measured on models together: the folder's `timing*.json`, a file for each time that models were timed,
+    and under `_overlaps` how their masks overlap; empty without any.
 
     Raises ValueError when two of them were taken in different ways.
     """
@@ -52,6 +53,8 @@ def read_timing(folder: Path) -> dict[str, Any]:
         if merged and merged["_protocol"] != timing["_protocol"]:
             raise ValueError(f"{path}: timed in another way than the files before it: report them apart")
         merged.update(timing)
+    for path in sorted(folder.glob("overlaps*.json")):
+        merged.setdefault("_overlaps", {}).update(_parse(path.read_text(encoding="utf-8"), str(path)))
     return merged
 
 

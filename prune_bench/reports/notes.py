@@ -32,7 +32,7 @@ def describe_runs(results: Results, setting: str) -> list[str]:
 
 def describe_timing(results: Results) -> list[str]:
     """How speed was measured, and the most that pruning the blocks alone can gain."""
-    if not results.timing:
+    if "_protocol" not in results.timing:
         return ["Not timed yet."]
     protocol = results.timing["_protocol"]
     dense = [results.timing[row["run"]] for row in results.runs.get(DENSE, {}).values() if row["run"] in results.timing]

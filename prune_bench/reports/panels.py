@@ -38,7 +38,8 @@ class Panel:
 class SparsityFigure:
     """`methods` at each of `sparsities`, and references that are not pruned as level lines, in every panel.
 
-    `published` are the facts that a paper states about its own figure, `setting` what it was measured on.
+    `published` are the facts that a paper states about its own figure, `setting` what it was measured on; `fixed` holds
+    what all runs share.
     """
 
     name: str
@@ -50,7 +51,9 @@ class SparsityFigure:
     sparsities: tuple[float, ...]
     extended: tuple[float, ...] = ()
     references: tuple[str, ...] = ("dense",)
+    fixed: Setting = ()
     timed: bool = False
+    compared: bool = False
     task: str = "ctc"
 
     @property
@@ -61,7 +64,7 @@ class SparsityFigure:
     def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
         """What a sweep must run for this figure, as overrides of a configuration."""
         cells = (cell for panel in self.panels for cell in self.cells(panel, extended))
-        return [cell.overrides() for cell in dict.fromkeys(cells)]
+        return [{**cell.overrides(), **dict(self.fixed)} for cell in dict.fromkeys(cells)]
 
     def cells(self, panel: Panel, extended: bool = True) -> list[Cell]:
         """The references of a panel, then its methods by sparsity."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prune_bench.measurement.accuracy import pooled_difference
+from prune_bench.measurement.accuracy import average_rate
 from prune_bench.reports.retained import lost
 
 Row = Mapping[str, Any]
@@ -36,6 +36,10 @@ class Cell(NamedTuple):
     def dense(self) -> Cell:
         """The dense model of the same setting."""
         return Cell("dense", 0.0, self.setting)
+
+    def within(self, setting: Setting) -> Cell:
+        """The cell in a narrower setting."""
+        return self._replace(setting=tuple(sorted((*self.setting, *setting))))
 
     def overrides(self) -> dict[str, Any]:
         """What makes a configuration one of this cell."""
@@ -133,25 +137,35 @@ class Results:
     def seeds(self) -> list[int]:
         return sorted({row["seed"] for row in self.rows})
 
+    def members(self, cell: Cell) -> list[Cell]:
+        """The cells with runs that `cell` stands for: itself, or all whose setting holds its own and more."""
+        if cell in self.runs:
+            return [cell]
+        return sorted(one for one in self.runs if one[:2] == cell[:2] and set(cell.setting) < set(one.setting))
+
     def values(self, quantity: str, cell: Cell) -> dict[int, float]:
-        """The quantity by seed, for the seeds that have it."""
+        """The quantity by seed, for the seeds that have it; of a cell that stands for several, their mean."""
         read = QUANTITIES[quantity]
-        found = {seed: read(row, self.timing) for seed, row in self.runs.get(cell, {}).items()}
-        return {seed: value for seed, value in sorted(found.items()) if value is not None}
+        found: dict[int, list[float]] = {}
+        for member in self.members(cell):
+            for seed, row in self.runs[member].items():
+                if (value := read(row, self.timing)) is not None:
+                    found.setdefault(seed, []).append(value)
+        return {seed: fmean(values) for seed, values in sorted(found.items())}
 
     def estimate(self, quantity: str, cell: Cell) -> Estimate | None:
         """Mean over seeds. Error rates get the row's own interval for one seed, else one over seeds and utterances."""
-        values = self.values(quantity, cell)
+        values, members = self.values(quantity, cell), self.members(cell)
         if not values:
             return None
         if not quantity.startswith("wer."):
             return Estimate(fmean(values.values()))
-        if len(values) == 1:
-            row = self.runs[cell][next(iter(values))]
+        if len(members) == len(values) == 1:
+            row = self.runs[members[0]][next(iter(values))]
             return Estimate(row[quantity], row[f"{quantity}.low"], row[f"{quantity}.high"])
-        errors, words = self.utterances(quantity.removeprefix("wer."), cell, list(values))
-        pooled = pooled_difference(errors, [np.zeros_like(words)] * len(errors), words)
-        return Estimate(pooled.mean, pooled.low, pooled.high)
+        split = quantity.removeprefix("wer.")
+        groups = [self.utterances(split, member, list(self.runs[member])) for member in members]
+        return Estimate(*average_rate(groups))
 
     def change(self, quantity: str, cell: Cell) -> float | None:
         """Relative change from the dense model of the same seed, mean over seeds."""

@@ -28,7 +28,9 @@ class Table:
 
     On request, `extended` sparsities follow and `sized` adds, at each size, a dense model trained from scratch.
     `setting` says what the published figures were measured on; `timed` whether the runs must be timed. `settings` are
-    the conditions, by label, that the lines are repeated for; `notes` are printed below.
+    the conditions, by label, that the lines are repeated for, and `over` those that each line is an average of;
+    `fixed` holds what all runs share. `chosen` names methods with sparsities where not all combine. `notes` are
+    printed below.
     """
 
     name: str
@@ -38,29 +40,34 @@ class Table:
     published: Published
     setting: str
     timed: bool = True
+    compared: bool = False
     task: str = "transducer"
     sparsities: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5)
     extended: tuple[float, ...] = (0.7, 0.85)
     references: tuple[str, ...] = ("dense", "continue_ft")
     sized: tuple[str, ...] = ("scratch",)
     settings: Mapping[str, Setting] = field(default_factory=lambda: {"": ()})
+    over: tuple[Setting, ...] = ((),)
+    fixed: Setting = ()
+    chosen: tuple[tuple[str, float], ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def by(self) -> tuple[str, ...]:
         """The keys that tell the settings apart."""
-        return keys_of(self.settings.values())
+        return keys_of([*self.settings.values(), *self.over])
 
     def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
         """What a sweep must run for this table, line by line, as overrides of a configuration."""
-        return [cell.overrides() for cell in self.cells(extended, references)]
+        cells = [cell.within(each) for cell in self.cells(extended, references) for each in self.over]
+        return [{**cell.overrides(), **dict(self.fixed)} for cell in cells]
 
     def cells(self, extended: bool = False, references: bool = False) -> list[Cell]:
         """The lines of the table."""
         sparsities = self.sparsities + (self.extended if extended else ())
         methods = (self.sized if references else ()) + self.methods
         lines = [(method, 0.0) for method in self.references]
-        lines += [(method, sparsity) for sparsity in sparsities for method in methods]
+        lines += self.chosen or [(method, sparsity) for sparsity in sparsities for method in methods]
         return [Cell(*line, setting) for setting in self.settings.values() for line in lines]
 
     def entries(self, results: Results) -> list[Entry]:

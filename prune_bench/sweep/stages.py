@@ -23,6 +23,7 @@ from prune_bench.sweep.files import write_text
 from prune_bench.sweep.fits import fit, hardware, make_task
 from prune_bench.sweep.folders import READY, cache_folder, run_folder
 from prune_bench.sweep.loggers import log_summary
+from prune_bench.sweep.overlaps import compare_table
 from prune_bench.sweep.progress import Reporter
 from prune_bench.sweep.rows import Row, describe, environment, is_final, now, read_row, write_row
 from prune_bench.sweep.runs import dense_of, fine_tunings, recipe, total_updates
@@ -139,4 +140,5 @@ STAGES: dict[str, Callable[[Path, Config, Reporter], None]] = {
     "fit": fit_model,
     "run": finish_run,
     "time": time_table,
+    "compare": compare_table,
 }

@@ -11,6 +11,7 @@ from prune_bench.config import Config
 from prune_bench.sweep.display import Display, estimate_left
 from prune_bench.sweep.folders import READY, corpus_folder, run_folder
 from prune_bench.sweep.launch import Handle, Task, run_tasks, start_local
+from prune_bench.sweep.overlaps import is_compared
 from prune_bench.sweep.plan import plan_runs
 from prune_bench.sweep.rows import Row, finished_runs, is_timed, read_row, unfinished, write_row, write_rows
 from prune_bench.sweep.runs import chain, dense_of, label, run_id
@@ -28,8 +29,10 @@ class Sweep:
     `rows` holds the finished, infeasible and failed rows known so far; `failed` tells that something went wrong.
     """
 
-    def __init__(self, configs: list[Config], folder: Path, console: Console, timed: bool = True):
-        self.configs, self.folder, self.timed = configs, folder, timed
+    def __init__(
+        self, configs: list[Config], folder: Path, console: Console, timed: bool = True, compared: bool = False
+    ):
+        self.configs, self.folder, self.timed, self.compared = configs, folder, timed, compared
         self.execution = configs[0].execution
         self.slots = self.execution.jobs if self.execution.launcher == "local" else UNBOUNDED
         self.display = Display(console, len(configs), self.execution.progress)
@@ -52,7 +55,9 @@ class Sweep:
                     self.add_row(config, shown=bool(tasks))
             run_tasks(tasks, self.start, self.slots, self.end, self.display.show_tasks)
             if self.timed and not is_timed(self.folder, self.rows, self.configs[0]):
-                self.time()
+                self.measure_together("time")
+            if self.compared and not is_compared(self.folder, self.rows):
+                self.measure_together("compare")
         return self.rows
 
     def prepare_corpora(self) -> None:
@@ -107,13 +112,13 @@ class Sweep:
             if row["status"] == "failed":
                 self.display.say(f"{'':9}log: {folder / 'log.txt'}")
 
-    def time(self) -> None:
-        """Time all finished models, alone."""
+    def measure_together(self, stage: str) -> None:
+        """Time all finished models, or compare their masks, alone."""
         if not finished_runs(self.rows):
             return
         codes: list[int | None] = []
-        task = Task("time", self.folder, self.configs[0])
+        task = Task(stage, self.folder, self.configs[0])
         run_tasks([task], self.start, 1, lambda task, code: codes.append(code), self.display.show_tasks)
         if codes != [0]:
             self.failed = True
-            self.display.say(f"timing failed; log: {self.folder / 'log.txt'}")
+            self.display.say(f"stage {stage!r} failed; log: {self.folder / 'log.txt'}")

@@ -126,7 +126,7 @@ def test_claims_are_written_with_their_evidence(tmp_path):
 
 
 def test_every_report_offers_the_same():
-    assert REPORTS.keys() == {"table1", "table2", "figure2", "claims"} == {*TABLES, *FIGURES, *CLAIMS}
-    for report in REPORTS.values():
+    assert REPORTS.keys() == {*TABLES, *FIGURES, *CLAIMS} >= {"table1", "table2", "figure2", "claims"}
+    for report in (report for report in REPORTS.values() if report.task == "transducer"):
         assert isinstance(report.timed, bool)
         assert report.text([row("dense", utterances=20)])

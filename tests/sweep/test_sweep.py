@@ -151,7 +151,7 @@ def test_a_failed_timing_is_told_and_tried_again(workers, make_sweep):
     first = make_sweep(*ARGUMENTS)
     first.run()
     assert first.failed
-    assert "timing failed" in first.display.console.file.getvalue()
+    assert "stage 'time' failed" in first.display.console.file.getvalue()
     workers.codes = {}
     workers.started.clear()
     make_sweep(*ARGUMENTS).run()

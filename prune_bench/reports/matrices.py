@@ -1,0 +1,164 @@
+"""Matrices over languages as heat maps: how masks overlap, and what a mask is worth in another language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from prune_bench.reports import notes
+from prune_bench.reports.files import write_text
+from prune_bench.reports.results import Cell, Results, Row, Setting, Timing
+from prune_bench.reports.sheets import MISSING, Heading, Sheet, to_csv, to_latex, to_markdown, to_text
+from prune_bench.reports.styles import INK, SETTINGS, save
+from prune_bench.reports.tables import keys_of
+
+Matrix = Mapping[tuple[str, str], float]  # by (row, column); what is unknown is absent
+SIDE = 0.52
+LANGUAGE, SOURCE = "corpus.language", "pruning.mask_language"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One matrix: its title, its rows and how to find its entries."""
+
+    title: str
+    rows: tuple[str, ...]
+    find: Callable[[Results], Matrix]
+
+
+@dataclass(frozen=True)
+class MatrixFigure:
+    """Heat maps side by side, their columns languages. `unit` says what an entry is, `limits` bound its colours.
+
+    `lines` are the runs, as cells; `fixed` holds what all share. `published` are a paper's facts about its figure.
+    """
+
+    name: str
+    title: str
+    parts: tuple[Part, ...]
+    columns: tuple[str, ...]
+    lines: tuple[Cell, ...]
+    unit: str
+    limits: tuple[float, float]
+    published: tuple[str, ...]
+    setting: str
+    colours: str = "Blues"
+    fixed: Setting = ()
+    compared: bool = False
+    timed: bool = False
+    task: str = "ctc"
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """The keys that tell the runs' settings apart."""
+        return keys_of(cell.setting for cell in self.lines)
+
+    def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
+        """What a sweep must run for this figure, as overrides of a configuration."""
+        return [{**cell.overrides(), **dict(self.fixed)} for cell in self.lines]
+
+    def text(self, rows: Sequence[Row], timing: Timing | None = None, width: int | None = None) -> str:
+        """The matrices as numbers. Rows may be incomplete."""
+        return to_text(self.sheet(Results(rows, timing, self.by)), width)
+
+    def write(self, rows: Sequence[Row], timing: Timing | None, folder: Path) -> list[Path]:
+        """Write the figure as PNG and SVG, its numbers as Markdown, LaTeX and CSV; returns their paths.
+
+        Raises ValueError for rows that one figure must not mix.
+        """
+        results = Results(rows, timing, self.by)
+        sheet = self.sheet(results)
+        return [
+            *save(self.draw(results), folder / "figure"),
+            write_text(folder / "figure.md", to_markdown(sheet)),
+            write_text(folder / "figure.tex", to_latex(sheet, self.name)),
+            write_text(folder / "figure.csv", to_csv(sheet)),
+        ]
+
+    def sheet(self, results: Results) -> Sheet:
+        """One line for each row of each matrix."""
+        headings = [Heading("matrix"), Heading("mask of"), *(Heading(name, self.unit) for name in self.columns)]
+        blocks = []
+        for part in self.parts:
+            found = part.find(results)
+            blocks.append([[part.title, row, *(_number(found, row, one) for one in self.columns)] for row in part.rows])
+        below = [*notes.describe_runs(results, self.setting), *self.published]
+        return Sheet(self.title, headings, blocks, below)
+
+    def draw(self, results: Results) -> Figure:
+        """The matrices with their numbers written in."""
+        with matplotlib.rc_context({**SETTINGS, "axes.grid": False}):
+            size = (1.2 + SIDE * len(self.columns)) * len(self.parts), 1.2 + SIDE * max(len(p.rows) for p in self.parts)
+            figure = Figure(figsize=size, layout="constrained")
+            for axes, part in zip(figure.subplots(1, len(self.parts), squeeze=False)[0], self.parts, strict=True):
+                self._draw_part(axes, part, part.find(results))
+        return figure
+
+    def _draw_part(self, axes: Axes, part: Part, found: Matrix) -> None:
+        axes.set_title(part.title, pad=10)
+        axes.set_xticks(range(len(self.columns)), self.columns)
+        axes.set_yticks(range(len(part.rows)), part.rows)
+        axes.tick_params(length=0)
+        axes.set_ylabel("mask of")
+        low, high = self.limits
+        values = [[found.get((row, column), float("nan")) for column in self.columns] for row in part.rows]
+        axes.imshow(values, cmap=self.colours, vmin=low, vmax=high, aspect="auto")
+        for row, column in ((row, column) for row in part.rows for column in self.columns if (row, column) in found):
+            value = found[row, column]
+            dark = (value - low) / (high - low) > 0.6
+            place = self.columns.index(column), part.rows.index(row)
+            text = _number(found, row, column)
+            axes.text(*place, text, ha="center", va="center", size=7.5, color="white" if dark else INK)
+
+
+def _number(found: Matrix, row: str, column: str) -> str:
+    value = found.get((row, column))
+    return MISSING if value is None else f"{value:.2f}"
+
+
+def overlap_matrix(languages: Sequence[str], setting: Setting) -> Callable[[Results], Matrix]:
+    """How the dense models' masks overlap, mean over seeds: of languages with each other, with MPI's and RP's."""
+
+    def find(results: Results) -> Matrix:
+        measured = results.timing.get("_overlaps", {})
+        runs = {one: results.runs.get(Cell("dense").within((*setting, (LANGUAGE, one))), {}) for one in languages}
+        values: dict[tuple[str, str], list[float]] = {}
+        for column in languages:
+            for seed, row in runs[column].items():
+                known = measured.get(row["run"], {})
+                others = {name: runs[name][seed]["run"] for name in languages if seed in runs[name]}
+                for name, other in {**others, "MPI": "mpi", "RP": "rp"}.items():
+                    if other in known:
+                        values.setdefault((name, column), []).append(known[other])
+        return {place: fmean(found) for place, found in values.items()}
+
+    return find
+
+
+def transfer_matrix(
+    method: str, languages: Sequence[str], sparsity: float, quantity: str
+) -> Callable[[Results], Matrix]:
+    """What a language loses with another's mask: (error with its own - error with the other's) / error with its own."""
+
+    def find(results: Results) -> Matrix:
+        def rate(method: str, source: str, target: str) -> float | None:
+            setting = ((LANGUAGE, target), (SOURCE, source))
+            estimate = results.estimate(quantity, Cell(method, sparsity).within(setting))
+            return estimate.mean if estimate else None
+
+        found = {}
+        for target in languages:
+            own = rate(method, target, target)
+            for source, name in [*((one, one) for one in languages), ("", "RP")]:
+                other = rate(method if source else "rp", source, target)
+                if own and other is not None:
+                    found[name, target] = (own - other) / own
+        return found
+
+    return find

@@ -1,0 +1,67 @@
+"""The stage after a table whose dense models' masks are compared with each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from prune_bench.artefacts import load_model
+from prune_bench.callbacks import RP
+from prune_bench.config import Config, from_dict
+from prune_bench.measurement.overlap import largest_weights
+from prune_bench.models.pretrained import load_pretrained
+from prune_bench.pruning.masks import MaskSet, iou
+from prune_bench.sweep.files import read_json, write_text
+from prune_bench.sweep.folders import run_folder
+from prune_bench.sweep.progress import Reporter
+from prune_bench.sweep.rows import Row, read_rows
+from prune_bench.sweep.runs import origin, run_id
+
+SPARSITY = 0.5
+FILE = "overlaps.json"
+
+
+def compared_runs(rows: list[Row]) -> list[Row]:
+    """The finished dense rows."""
+    return [row for row in rows if row["status"] == "done" and row["method"] == "dense"]
+
+
+def is_compared(folder: Path, rows: list[Row]) -> bool:
+    """Whether the table in `folder` holds the overlaps of all finished dense rows."""
+    return {row["run"] for row in compared_runs(rows)} <= (read_json(folder / FILE) or {}).keys()
+
+
+def compare_table(folder: Path, config: Config, report: Reporter) -> None:
+    """Write overlaps.json: for each dense run, how its mask of half of the weights overlaps the others'.
+
+    Only masks of models with the same pretraining are compared; `mpi` is the mask of the pretrained weights, `rp` one
+    drawn by chance.
+    """
+    rows, groups = compared_runs(read_rows(folder / "rows.jsonl")), dict[str, dict[str, MaskSet]]()
+    for done, row in enumerate(rows, start=1):
+        run = from_dict(row["config"])
+        masks = groups.setdefault(start_name(run), {})
+        if not masks:
+            start = start_model(run)
+            masks["mpi"], masks["rp"] = largest_weights(start, SPARSITY)[0], RP(SPARSITY, seed=run.seed).choose(start)
+        masks[row["run"]] = largest_weights(load_model(run_folder(run) / "model"), SPARSITY)[0]
+        report("comparing masks", done, len(rows))
+    overlaps = {
+        name: {other: iou(mask, against) for other, against in masks.items()}
+        for masks in groups.values()
+        for name, mask in masks.items()
+        if name not in ("mpi", "rp")
+    }
+    write_text(folder / FILE, json.dumps({**overlaps, "_protocol": {"sparsity": SPARSITY}}))
+
+
+def start_name(config: Config) -> str:
+    """What a dense model was fine-tuned from."""
+    source = origin(config)
+    return run_id(source) if source else config.pretraining.source
+
+
+def start_model(config: Config) -> Any:
+    source = origin(config)
+    return load_model(run_folder(source) / "model") if source else load_pretrained(config.pretraining.source)

@@ -1,0 +1,133 @@
+"""PARP's tables and figures: what they run, what they print, from made-up rows."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from experiments.papers import parp
+from prune_bench.config import to_dict
+from prune_bench.overrides import override
+from prune_bench.presets import preset
+from prune_bench.pruning.methods import METHODS
+from prune_bench.reports.results import Cell, Results
+from prune_bench.reports.styles import METHOD_STYLES
+from prune_bench.sweep.runs import fine_tunings, normalise, run_id
+from tests.reports.samples import row
+
+REPORTS = {**parp.TABLES, **parp.FIGURES}
+COST = {"rp": 60, "mpi": 50, "omp": 40, "imp": 30, "parp": 20, "parp_p": 10, "parp_p_staged": 8, "dense": 0}
+
+
+def fake(line, seed=0):
+    """A finished run of a report's line; the more a method costs, the more errors it makes."""
+    config = normalise(override(preset("smoke", "ctc"), {**line, "seed": seed}))
+    errors = [1 + (COST.get(config.method, 25) * config.sparsity > place) for place in range(40)]
+    rate = 100 * sum(errors) / (40 * 4)
+    values = {
+        "run": run_id(config), "task": "ctc", "config": to_dict(config), "fine_tunings": len(fine_tunings(config)),
+        "seconds.all_fits": 60.0 * len(fine_tunings(config)), "overlap.start": 0.99, "threshold": 0.01,
+        "physical": False, "dense_sha": f"{seed}-{config.corpus.language}-{config.pretraining.languages}"
+        f"-{config.corpus.labels}-{config.encoder.width}-{config.corpus.joint}",
+        "utterances": {split: {"errors": errors, "words": [4] * 40} for split in
+                       ("dev-clean", "dev-other", "test-clean", "test-other")},
+    }  # fmt: skip
+    for split in values["utterances"]:
+        values |= {f"wer.{split}": rate, f"wer.{split}.low": rate - 1, f"wer.{split}.high": rate + 1}
+    found = row("dense", seed=seed)
+    for key in ("layers", "dense_layers", "stream"):
+        del found[key]
+    return {**found, **values, "method": config.method, "sparsity": config.sparsity}
+
+
+def rows_of(report, seeds=(0,)):
+    return [fake(line, seed) for seed in seeds for line in report.configurations()]
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_every_report_prints_and_writes_all_formats(name, tmp_path):
+    report = REPORTS[name]
+    rows = rows_of(report)
+    assert report.task == "ctc"
+    assert report.name == name
+    assert report.text(rows, {}).startswith(report.title)
+    suffixes = {path.suffix for path in report.write(rows, {}, tmp_path)}
+    assert {".md", ".tex", ".csv", ".png", ".svg"} <= suffixes
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_report_without_rows_is_no_error(name, tmp_path):
+    assert REPORTS[name].title in REPORTS[name].text([])
+    assert REPORTS[name].write([], {}, tmp_path)
+
+
+def test_table1_counts_fine_tunings_beside_the_published_ones():
+    report = parp.TABLES["parp-table1"]
+    results = Results(rows_of(report), by=report.by)
+    for method, published, *_ in parp.TABLE1:
+        assert results.estimate("fine_tunings", Cell(method, 0.9)).mean == published
+
+
+def test_table2_keeps_the_two_sizes_apart(tmp_path):
+    report = parp.TABLES["parp-table2"]
+    report.write(rows_of(report), {}, tmp_path)
+    lines = list(csv.DictReader((tmp_path / "table.csv").open()))
+    assert [(line["encoder.width"], line["method"]) for line in lines] == [
+        ("192", "dense"), ("192", "parp"), ("256", "dense"), ("256", "parp"),
+    ]  # fmt: skip
+    assert [line["published.wer.test-clean"] for line in lines] == ["49.3", "38.0", "46.3", "33.7"]
+
+
+def test_table3_averages_over_languages():
+    report = parp.TABLES["parp-table3"]
+    rows = rows_of(report, seeds=(0, 1))
+    results = Results(rows, by=report.by)
+    cell = Cell("parp", 0.9, parp.H2L)
+    expected = [one["wer.test-clean"] for one in rows if (one["method"], one["sparsity"]) == ("parp", 0.9)]
+    assert len(results.members(cell)) == len(parp.LANGUAGES)
+    estimate = results.estimate("wer.test-clean", cell)
+    assert estimate.mean == pytest.approx(sum(expected) / len(expected))
+    assert estimate.low < estimate.mean < estimate.high
+    shown = report.text(rows)
+    assert "40.10" in shown
+    assert "22.90" in shown
+
+
+def test_figure4_takes_one_joint_model_into_account():
+    joint = {line["corpus.joint"] for line in parp.FIGURES["parp-figure4"].configurations()}
+    assert joint == {"", "es+fr+it+nl+ru"}
+
+
+def test_figure2_reads_the_overlaps_of_its_runs():
+    report = parp.FIGURES["parp-figure2"]
+    rows = rows_of(report)
+    by_place = {(one["config"]["corpus"]["language"], one["config"]["pretraining"]["languages"]): one for one in rows}
+    es, fr = (by_place[language, "en"]["run"] for language in ("es", "fr"))
+    overlaps = {es: {es: 1.0, fr: 0.91, "mpi": 0.93, "rp": 0.33}, fr: {es: 0.91, fr: 1.0, "mpi": 0.92, "rp": 0.34}}
+    results = Results(rows, {"_overlaps": overlaps}, report.by)
+    found = report.parts[0].find(results)
+    assert found[("es", "fr")] == found[("fr", "es")] == 0.91
+    assert found[("MPI", "es")] == 0.93
+    assert found[("RP", "fr")] == 0.34
+    assert ("nl", "es") not in found
+    assert report.parts[1].find(results) == {}
+
+
+def test_figure7_is_nought_on_the_diagonal_and_negative_where_a_mask_hurts():
+    report = parp.FIGURES["parp-figure7"]
+    rows = rows_of(report)
+    for one in rows:
+        config = one["config"]
+        if one["method"] == "transfer" and config["pruning"]["mask_language"] != config["corpus"]["language"]:
+            one["wer.test-clean"] *= 1.5
+    found = report.parts[0].find(Results(rows, by=report.by))
+    assert all(found[(name, name)] == 0 for name in parp.LANGUAGES)
+    assert found[("ru", "es")] == pytest.approx(-0.5)
+    assert {row for row, _ in found} == {*parp.LANGUAGES, "RP"}
+
+
+def test_every_method_named_in_a_report_has_a_style():
+    named = {line["method"] for report in REPORTS.values() for line in report.configurations()}
+    assert named <= METHODS.keys()
+    assert named <= METHOD_STYLES.keys()
