@@ -8,14 +8,15 @@ TABLE ?= table1
 WORKERS ?= 2
 ARGS ?=
 
+PARP := parp-table1 parp-table2 parp-table3 $(foreach number,1 2 3 4 5 6 7,parp-figure$(number))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint table1 table2 figure2 claims report bench clean
+.PHONY: help setup test test-slow lint table1 table2 figure2 claims $(PARP) parp-claims parp report bench clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { split($$1, names, " "); for (i in names) printf "  %-10s %s\n", names[i], $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { split($$1, names, " "); for (i in names) printf "  %-12s %s\n", names[i], $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(INSTALLED) ## Make the virtual environment with the pinned packages (about 5 GB)
 
@@ -43,8 +44,21 @@ table1: setup ## Train, prune, measure and print Table 1 (PRESET=smoke, tiny, sm
 table2: setup ## The same for Table 2, the ablation
 figure2: setup ## The same for Figure 2, what is kept by module and layer
 claims: setup ## Judge the paper's claims over three seeds
-table1 table2 figure2 claims:
+parp-table1: setup ## PARP's Table 1: pretrained encoders at 90 %, and how often each method fine-tunes
+parp-table2: setup ## Table 2: 10 % PARP on the fewest labels, two model sizes
+parp-table3: setup ## Table 3: phone error rates, averaged over languages
+parp-figure1: setup ## Figure 1: fine-tunings, updates and minutes against sparsity
+parp-figure2: setup ## Figure 2: how the masks of languages overlap
+parp-figure3: setup ## Figure 3: error rate against sparsity, three amounts of labels
+parp-figure4: setup ## Figure 4: Dutch phone error rate against sparsity
+parp-figure5: setup ## Figure 5: PARP's final mask against the first one
+parp-figure6: setup ## Figure 6: PARP from a random mask
+parp-figure7: setup ## Figure 7: masks of one language in another
+parp-claims: setup ## Judge PARP's claims over three seeds
+table1 table2 figure2 claims $(PARP) parp-claims:
 	$(BIN)/python experiments/sweep.py table=$@ preset=$(PRESET) $(ARGS)
+
+parp: $(PARP) ## All of PARP's tables and figures
 
 report: setup ## Print a finished table again from its rows, without training (TABLE=table1)
 	$(BIN)/python experiments/report.py $(TABLE) preset=$(PRESET) $(ARGS)

@@ -15,7 +15,7 @@ class CorpusConfig:
 
     `targets` are the words of the transcripts, or `phones`: how eSpeak NG pronounces them in `language`. With `joint`,
     languages joined with `+`, training takes all of these, development and test `language` alone. `labels` names how
-    much of it is labelled: the subset of that name, or a share of `train_utterances` where speech is generated.
+    much of it is labelled: Libri-light's subset of that name, or its stand-in, a share of the training utterances.
     """
 
     name: str = "espeak"

@@ -6,7 +6,7 @@ from . import parp, structured
 
 TABLES = {**structured.TABLES, **parp.TABLES}
 FIGURES = {**structured.FIGURES, **parp.FIGURES}
-CLAIMS = {**structured.CLAIMS}
+CLAIMS = {**structured.CLAIMS, **parp.CLAIMS}
 # The columns of runs that make up no table, by task.
 LIKE = {"transducer": TABLES["table1"], "ctc": TABLES["parp-table1"]}
 REPORTS = {**TABLES, **FIGURES, **CLAIMS}

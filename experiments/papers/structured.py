@@ -6,7 +6,7 @@ Sizes are printed as MB but are millions of block weights. The rows of Table 2 a
 from __future__ import annotations
 
 from prune_bench.reports.claims import AtSizeOf, Claim, Comparison, Paper, Term
-from prune_bench.reports.claimsets import ClaimSet
+from prune_bench.reports.claimsets import ClaimGroup, ClaimSet
 from prune_bench.reports.columns import ACHIEVED, METHOD, REDUCTIONS, SIZE, SPARSITY, UPDATES, accuracy, size, speed
 from prune_bench.reports.figures import LayerFigure
 from prune_bench.reports.results import DENSE, Cell
@@ -208,8 +208,7 @@ CLAIMS = {
     "claims": ClaimSet(
         name="claims",
         title="Claims of the structured-pruning paper (arXiv 2305.19549)",
-        claims=STRUCTURED_CLAIMS,
-        tables=(TABLES["table1"], TABLES["table2"]),
+        groups=(ClaimGroup((TABLES["table1"], TABLES["table2"]), STRUCTURED_CLAIMS),),
         paper=Paper({**PUBLISHED2, **PUBLISHED1, **STATED}),
         setting=SETTING,
     )

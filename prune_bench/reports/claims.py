@@ -86,11 +86,26 @@ class AtSizeOf:
 
 
 @dataclass(frozen=True)
+class Level:
+    """A constant, for each seed of a line."""
+
+    value: float
+    quantity: str
+    cell: Cell
+
+    def __str__(self) -> str:
+        return f"{self.value:g}"
+
+    def values(self, source: Source) -> Mapping[int, float]:
+        return dict.fromkeys(source.values(self.quantity, self.cell), self.value)
+
+
+@dataclass(frozen=True)
 class Comparison:
     """`a < b`, or with a relative margin `a < b (1 + margin)`."""
 
     a: Term
-    b: Term | AtSizeOf
+    b: Term | AtSizeOf | Level
     margin: float = 0.0
 
     def __str__(self) -> str:
@@ -209,7 +224,7 @@ def limits(comparison: Comparison, source: Source) -> dict[int, float]:
 def estimate(comparison: Comparison, results: Results, by_seed: Mapping[int, float]) -> Difference:
     """Mean difference with its interval over seeds and, for error rates, utterances."""
     a, b = comparison.a, comparison.b
-    if not a.quantity.startswith("wer."):
+    if not a.quantity.startswith("wer.") or len(results.members(a.cell)) + len(results.members(b.cell)) > 2:
         return resample_seeds(list(by_seed.values()))
     split = a.quantity.removeprefix("wer.")
     errors_a, words = results.utterances(split, a.cell, list(by_seed))

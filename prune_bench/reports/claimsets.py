@@ -6,25 +6,63 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from prune_bench.reports.claims import Claim, Evidence, Paper, Verdict
 from prune_bench.reports.files import write_text
 from prune_bench.reports.notes import describe_runs
-from prune_bench.reports.results import Results, Row, Timing
-from prune_bench.reports.sheets import MINUS, MISSING, Heading, Sheet, to_csv, to_markdown, to_text
-from prune_bench.reports.tables import Table
+from prune_bench.reports.results import Results, Row, Timing, value_of
+from prune_bench.reports.sheets import MINUS, MISSING, Heading, Sheet, to_csv, to_latex, to_markdown, to_text
 
-DIGITS = {"wer": 2, "rtf": 5, "lost": 1}
+DIGITS = {"wer": 2, "rtf": 5, "lost": 1, "overlap": 4, "fine_tunings": 0}
+
+
+class Report(Protocol):
+    """What claims can be about: runs, and the keys that tell their settings apart."""
+
+    @property
+    def by(self) -> tuple[str, ...]: ...
+
+    def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]: ...
+
+
+@dataclass(frozen=True)
+class ClaimGroup:
+    """Claims about the runs of some reports, whose cells all use the same keys."""
+
+    reports: tuple[Report, ...]
+    claims: tuple[Claim, ...]
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """The keys that tell the settings of the reports apart."""
+        return tuple(sorted({key for report in self.reports for key in report.by}))
+
+    def lines(self, extended: bool, references: bool) -> list[dict[str, object]]:
+        """The runs of the reports."""
+        return [line for report in self.reports for line in report.configurations(extended, references)]
+
+    def results(self, rows: Sequence[Row], timing: Timing | None) -> Results:
+        """The rows that are runs of the reports; each row counts where every line has no settings."""
+        lines = self.lines(True, True)
+        keys = sorted({key for line in lines for key in line} - {"method", "sparsity"})
+        wanted = {(line["method"], line["sparsity"], tuple(line.get(key) for key in keys)) for line in lines}
+        asked = {tuple(key for key in keys if key in line) for line in lines}
+
+        def known(row: Row) -> bool:
+            places = (tuple(value_of(row, key) if key in named else None for key in keys) for named in asked)
+            return any((row["method"], row["sparsity"], place) in wanted for place in places)
+
+        return Results([row for row in rows if known(row)] if keys else rows, timing, self.by)
 
 
 @dataclass(frozen=True)
 class ClaimSet:
-    """The claims of a paper about the runs of `tables`, each run with every one of `seeds`."""
+    """The claims of a paper, each run that they need with every one of `seeds`."""
 
     name: str
     title: str
-    claims: tuple[Claim, ...]
-    tables: tuple[Table, ...]
+    groups: tuple[ClaimGroup, ...]
     paper: Paper
     setting: str
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -34,43 +72,41 @@ class ClaimSet:
 
     def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
         """What a sweep must run, seed by seed, as overrides of a configuration; here they name the seed."""
-        cells = dict.fromkeys(cell for table in self.tables for cell in table.cells(extended, references))
-        return [{**cell.overrides(), "seed": seed} for seed in self.seeds for cell in cells]
+        lines = [line for group in self.groups for line in group.lines(extended, references)]
+        unique = {tuple(sorted(line.items())): line for line in lines}.values()
+        return [{**line, "seed": seed} for seed in self.seeds for line in unique]
 
-    @property
-    def by(self) -> tuple[str, ...]:
-        """The keys that tell the settings of the tables apart."""
-        return tuple(sorted({key for table in self.tables for key in table.by}))
-
-    def judge(self, results: Results) -> list[Verdict]:
+    def judge(self, rows: Sequence[Row], timing: Timing | None = None) -> list[Verdict]:
         """Every claim; those beyond the paper only once one of their comparisons has rows."""
-        verdicts = [claim.judge(results, self.paper) for claim in self.claims]
+        judged = [(group.results(rows, timing), group.claims) for group in self.groups]
+        verdicts = [claim.judge(results, self.paper) for results, claims in judged for claim in claims]
         return [verdict for verdict in verdicts if verdict.seeds or not verdict.claim.beyond]
 
     def text(self, rows: Sequence[Row], timing: Timing | None = None, width: int | None = None) -> str:
         """Verdicts, then the evidence for each, for a terminal of `width` characters. Rows may be incomplete."""
-        return "\n\n".join(to_text(sheet, width) for sheet in self.sheets(Results(rows, timing, self.by)))
+        return "\n\n".join(to_text(sheet, width) for sheet in self.sheets(rows, timing))
 
     def write(self, rows: Sequence[Row], timing: Timing | None, folder: Path) -> list[Path]:
-        """Write claims.md, claims.csv (verdicts) and evidence.csv; returns their paths.
+        """Write claims.md, claims.tex, claims.csv (verdicts) and evidence.csv; returns their paths.
 
         Raises ValueError for rows that must not be mixed.
         """
-        verdicts, evidence = self.sheets(Results(rows, timing, self.by))
+        verdicts, evidence = self.sheets(rows, timing)
         return [
             write_text(folder / "claims.md", to_markdown(verdicts) + "\n" + to_markdown(evidence)),
+            write_text(folder / "claims.tex", to_latex(verdicts, self.name)),
             write_text(folder / "claims.csv", to_csv(verdicts)),
             write_text(folder / "evidence.csv", to_csv(evidence)),
         ]
 
-    def sheets(self, results: Results) -> tuple[Sheet, Sheet]:
+    def sheets(self, rows: Sequence[Row], timing: Timing | None) -> tuple[Sheet, Sheet]:
         """The verdicts, and the evidence for each."""
-        verdicts = self.judge(results)
+        verdicts = self.judge(rows, timing)
         lines = [[v.claim.text, v.ours, v.counts, v.paper] for v in verdicts]
         headings = [Heading(title) for title in ("claim", "on our rows", "comparisons", "on the published numbers")]
         notes = [f"{v.claim.text}: {v.claim.note}" for v in verdicts if v.claim.note]
-        summary = Sheet(self.title, headings, [lines], [*notes, *describe_runs(results, self.setting)])
-        return summary, _evidence_sheet(verdicts)
+        origin = describe_runs(self.groups[0].results(rows, timing), self.setting)
+        return Sheet(self.title, headings, [lines], [*notes, *origin]), _evidence_sheet(verdicts)
 
 
 def _evidence_sheet(verdicts: Sequence[Verdict]) -> Sheet:

@@ -84,6 +84,12 @@ def _lost(part: str) -> Callable[[Row, Timing], float | None]:
     return lambda row, timing: lost(row)[part] if "layers" in row else None
 
 
+def least_overlap(row: Row, timing: Timing) -> float | None:
+    """The smallest overlap of a run's mask with those of the other languages and of the pretrained weights."""
+    known = timing.get("_overlaps", {}).get(row["run"], {})
+    return min((value for other, value in known.items() if other not in (row["run"], "rp")), default=None)
+
+
 SPLITS = ("test-clean", "test-other", "dev-clean", "dev-other")
 QUANTITIES: dict[str, Callable[[Row, Timing], float | None]] = {
     **{f"wer.{split}": _column(f"wer.{split}") for split in SPLITS},
@@ -94,6 +100,9 @@ QUANTITIES: dict[str, Callable[[Row, Timing], float | None]] = {
     "reach.interval": lambda row, timing: rate(row) * max(1, round(row["config"]["pruning"]["interval"] * steps(row))),
     "reach.fit": lambda row, timing: rate(row) * steps(row),
     "minutes": _column("seconds.all_fits", 60),
+    "overlap.moved": lambda row, timing: None if "overlap.start" not in row else 1 - row["overlap.start"],
+    "overlap.least": least_overlap,
+    "overlap.chance": lambda row, timing: timing.get("_overlaps", {}).get(row["run"], {}).get("rp"),
     "size": _column("size.blocks_nonzero", 1e6),
     "encoder": _column("size.encoder", 1e6),
     "model": _column("size.total", 1e6),
@@ -184,9 +193,14 @@ def _test_sets(row: Row) -> dict[str, tuple[int, int]]:
     return {split: (len(count["words"]), sum(count["words"])) for split, count in row["utterances"].items()}
 
 
+def value_of(row: Row, key: str) -> Any:
+    """The value of a dotted key in a row's configuration."""
+    return reduce(lambda values, part: values[part], key.split("."), row["config"])
+
+
 def setting_of(row: Row, by: Sequence[str]) -> Setting:
     """The values of dotted keys in a row's configuration."""
-    return tuple((key, reduce(lambda values, part: values[part], key.split("."), row["config"])) for key in by)
+    return tuple((key, value_of(row, key)) for key in by)
 
 
 def check(rows: Sequence[Row], by: Sequence[str] = ()) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,13 @@ def is_compared(folder: Path, rows: list[Row]) -> bool:
 def compare_table(folder: Path, config: Config, report: Reporter) -> None:
     """Write overlaps.json: for each dense run, how its mask of half of the weights overlaps the others'.
 
-    Only masks of models with the same pretraining are compared; `mpi` is the mask of the pretrained weights, `rp` one
-    drawn by chance.
+    Only models that differ in their language alone are compared; `mpi` is the mask of the pretrained weights, `rp`
+    one drawn by chance.
     """
     rows, groups = compared_runs(read_rows(folder / "rows.jsonl")), dict[str, dict[str, MaskSet]]()
     for done, row in enumerate(rows, start=1):
         run = from_dict(row["config"])
-        masks = groups.setdefault(start_name(run), {})
+        masks = groups.setdefault(run_id(replace(run, corpus=replace(run.corpus, language=""))), {})
         if not masks:
             start = start_model(run)
             masks["mpi"], masks["rp"] = largest_weights(start, SPARSITY)[0], RP(SPARSITY, seed=run.seed).choose(start)
@@ -56,12 +57,7 @@ def compare_table(folder: Path, config: Config, report: Reporter) -> None:
     write_text(folder / FILE, json.dumps({**overlaps, "_protocol": {"sparsity": SPARSITY}}))
 
 
-def start_name(config: Config) -> str:
-    """What a dense model was fine-tuned from."""
-    source = origin(config)
-    return run_id(source) if source else config.pretraining.source
-
-
 def start_model(config: Config) -> Any:
+    """What a dense model was fine-tuned from."""
     source = origin(config)
     return load_model(run_folder(source) / "model") if source else load_pretrained(config.pretraining.source)

@@ -6,7 +6,7 @@ from experiments.papers import CLAIMS, FIGURES, REPORTS, TABLES
 from experiments.papers.structured import PUBLISHED1, PUBLISHED2
 from prune_bench.config import Config
 from prune_bench.pruning.methods import METHODS
-from prune_bench.reports.results import DENSE, Cell, Results
+from prune_bench.reports.results import DENSE, Cell
 from tests.reports.samples import row, timing, unfinished
 
 CLAIM_SET = CLAIMS["claims"]
@@ -57,7 +57,9 @@ def test_claims_run_seed_by_seed_all_that_they_mention():
     lines = CLAIM_SET.configurations(extended=True)
     assert [line["seed"] for line in lines] == sorted(line["seed"] for line in lines)
     known = {Cell(line["method"], line["sparsity"]) for line in lines}
-    mentioned = {c for claim in CLAIM_SET.claims for pair in claim.comparisons for c in (pair.a.cell, pair.b.cell)}
+    mentioned = {
+        c for claim in CLAIM_SET.groups[0].claims for pair in claim.comparisons for c in (pair.a.cell, pair.b.cell)
+    }
     assert mentioned <= known
 
 
@@ -79,7 +81,7 @@ def test_published_tables_agree_with_each_other():
 
 
 def test_verdicts_on_the_published_numbers():
-    verdicts = {v.claim.name: v.paper for v in CLAIM_SET.judge(Results([]))}
+    verdicts = {v.claim.name: v.paper for v in CLAIM_SET.judge([])}
     assert verdicts == {
         "beats_omp": "holds (8 of 8)",
         "beats_parp": "holds (8 of 8)",
@@ -97,7 +99,7 @@ def test_verdicts_on_the_published_numbers():
 
 def test_three_seeds_of_plain_differences_reproduce():
     rows = sample((0, 1, 2))
-    verdicts = {v.claim.name: v.ours for v in CLAIM_SET.judge(Results(rows, timing(rows)))}
+    verdicts = {v.claim.name: v.ours for v in CLAIM_SET.judge(rows, timing(rows))}
     for name in ("beats_omp", "beats_svd", "svd_worst", "flops_faster", "heads_worst", "bottom_first", "ffn_first"):
         assert verdicts[name] == "reproduced", name
     assert verdicts["free_at_20"] != "reproduced"  # these rows lose more than the margin at 20 %
@@ -105,7 +107,7 @@ def test_three_seeds_of_plain_differences_reproduce():
 
 def test_one_seed_is_inconclusive_throughout(tmp_path):
     rows = sample((0,), utterances=100)
-    verdicts = CLAIM_SET.judge(Results(rows, timing(rows)))
+    verdicts = CLAIM_SET.judge(rows, timing(rows))
     assert {verdict.ours for verdict in verdicts} == {"inconclusive"}
     text = CLAIM_SET.text(rows, timing(rows))
     assert text.count("1 of 3 seeds") == len(verdicts)
@@ -120,7 +122,9 @@ def test_claims_beyond_the_paper_appear_with_their_rows():
 def test_claims_are_written_with_their_evidence(tmp_path):
     rows = sample((0,), utterances=50)
     names = {path.name for path in CLAIM_SET.write(rows, timing(rows), tmp_path)}
-    assert names == {"claims.md", "claims.csv", "evidence.csv"} == {path.name for path in tmp_path.iterdir()}
+    assert (
+        names == {"claims.md", "claims.tex", "claims.csv", "evidence.csv"} == {path.name for path in tmp_path.iterdir()}
+    )
     assert "L0 (sparsity) 20 % < OMP 20 %, test-clean" in (tmp_path / "claims.md").read_text()
     assert len((tmp_path / "claims.csv").read_text().splitlines()) == 1 + 11
 

@@ -28,7 +28,8 @@ Metadata = tuple[str, int, str, int, int, int]
 class LibriSpeech:
     """Any subsets for any split, joined with `+`; `corpus.root` holds the folder `LibriSpeech`.
 
-    The subsets 10min, 1h and 10h are Libri-light's, in the folder `librispeech_finetuning` beside it.
+    The subsets 10min, 1h and 10h, which `corpus.labels` names, too, are Libri-light's, in the folder
+    `librispeech_finetuning` beside it.
     """
 
     def __init__(self, config: CorpusConfig, features: FeatureConfig) -> None:
@@ -36,10 +37,13 @@ class LibriSpeech:
         self.datasets: dict[str, Full | Limited] = {}
 
     def fingerprint(self, split: str) -> Any:
-        return [str(Path(self.config.root).resolve()), subset_of(self.config, split)]
+        return [str(Path(self.config.root).resolve()), self.subsets(split)]
+
+    def subsets(self, split: str) -> str:
+        return self.config.labels if self.config.labels and split == "train" else subset_of(self.config, split)
 
     def parts(self, split: str) -> list[Sequence[Place]]:
-        subsets = subset_of(self.config, split).split("+")
+        subsets = self.subsets(split).split("+")
         places = [(split, subset, place) for subset in subsets for place in range(len(self.dataset(subset)))]
         return chunks(places, PART)
 

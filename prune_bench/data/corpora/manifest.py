@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prune_bench.config import CorpusConfig, FeatureConfig
 from prune_bench.data.audio import BadUtterance, read_audio
-from prune_bench.data.corpora.source import Load, Utterance, chunks, subset_of
+from prune_bench.data.corpora.source import Load, Utterance, chunks, labelled, subset_of
 
 PART = 100
 Entry = tuple[str, int, dict[str, Any]]
@@ -31,7 +31,8 @@ class Manifest:
 
     def fingerprint(self, split: str) -> Any:
         contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in self.listings(split)]
-        return [str(Path(self.config.root).resolve()), subset_of(self.config, split), contents]
+        labels = [self.config.labels] if self.config.labels and split == "train" else []
+        return [str(Path(self.config.root).resolve()), subset_of(self.config, split), contents, *labels]
 
     def parts(self, split: str) -> list[Sequence[Entry]]:
         entries = []
@@ -41,7 +42,7 @@ class Manifest:
                     entry = parse(line, f"{path}:{number}")
                     if wanted is None or entry.get("split") == wanted:
                         entries.append((str(path), number, entry | {"split": split}))
-        return chunks(entries, PART)
+        return chunks(labelled(self.config, split, entries), PART)
 
     def listings(self, split: str) -> list[tuple[Path, str | None]]:
         """Files to read for `split`, each with the value of `split` to select in it, None for every line."""

@@ -49,9 +49,7 @@ class Source(Protocol):
 
 
 def subset_of(config: CorpusConfig, split: str) -> str:
-    """The corpus' own name of one of the five `SPLITS`; an amount of labels is a training subset of that name."""
-    if config.labels and split == "train":
-        return config.labels
+    """The corpus' own name of one of the five `SPLITS`."""
     return str(getattr(config, split.replace("-", "_")))
 
 
@@ -59,6 +57,11 @@ def count_of(config: CorpusConfig, split: str) -> int:
     """How many utterances of `split` a generated corpus makes."""
     count = int(getattr(config, split.partition("-")[0] + "_utterances"))
     return max(1, round(count * SHARES[config.labels])) if split == "train" else count
+
+
+def labelled(config: CorpusConfig, split: str, items: Sequence[Any]) -> Sequence[Any]:
+    """The share of a recorded training set that `config.labels` stands for, spread evenly; all of any other split."""
+    return items[:: round(1 / SHARES[config.labels])] if split == "train" else items
 
 
 def chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:

@@ -1,129 +1,12 @@
-"""Lai et al. 2021, "PARP: Prune, Adjust and Re-Prune for Self-Supervised Speech Recognition", arXiv 2106.05933.
-
-Ten languages of Common Voice, transcribed into phones, an hour each. H2L: an encoder pretrained on English alone; CSR:
-one pretrained on many languages.
-"""
+"""Figures 1 to 7."""
 
 from __future__ import annotations
 
-from prune_bench.reports.columns import ACHIEVED, COUNT, METHOD, SETTING, SPARSITY, UPDATES, accuracy, fine_tunings
 from prune_bench.reports.matrices import MatrixFigure, Part, overlap_matrix, transfer_matrix
 from prune_bench.reports.panels import Panel, SparsityFigure
 from prune_bench.reports.results import Cell, Setting
-from prune_bench.reports.tables import Table
 
-LIBRISPEECH = "LibriSpeech, wav2vec 2.0 base, no language model"
-COMMON_VOICE = "Common Voice, one hour a language, phone error rates"
-SPLITS = ("test-clean", "test-other")
-SPARSITIES = (0.2, 0.5, 0.7, 0.8, 0.9)
-SMALLEST = ("corpus.labels", "10min")
-LANGUAGES = ("es", "fr", "it", "nl", "ru")
-ALL_LANGUAGES = ("es", "fr", "it", "ky", "nl", "ru", "sv", "tr", "tt", "zh")
-PHONES: Setting = (("corpus.labels", "1h"), ("corpus.targets", "phones"), ("tokenizer.kind", "words"))
-H2L: Setting = (("pretraining.languages", "en"),)
-CSR: Setting = (("pretraining.languages", "en+" + "+".join(ALL_LANGUAGES)),)
-EACH = tuple((("corpus.language", language),) for language in LANGUAGES)
-SHARED = 0.5
-ALL_METHODS = ("rp", "mpi", "omp", "imp", "parp", "parp_p", "parp_p_staged")
-
-# method, fine-tunings, WER clean, WER other at 90 %, with ten hours of labels
-TABLE1 = (
-    ("rp", 1, 94.5, 96.4),
-    ("mpi", 1, 93.6, 96.1),
-    ("omp", 2, 92.0, 95.3),
-    ("imp", 10, 89.6, 93.9),
-    ("parp", 1, 83.6, 90.7),
-    ("parp_p", 1, 51.9, 69.1),
-    ("parp_p_staged", 2, 33.6, 53.3),
-)
-# size, method, sparsity, WER clean, WER other, with ten minutes of labels; dense rows as replicated by the authors
-TABLE2 = (
-    ("base", "dense", 0.0, 49.3, 53.2),
-    ("base", "parp", 0.1, 38.0, 44.3),
-    ("large", "dense", 0.0, 46.3, 48.1),
-    ("large", "parp", 0.1, 33.7, 37.2),
-)
-MODEL_SIZES: dict[str, Setting] = {
-    "base": (SMALLEST, ("encoder.layers", 6), ("encoder.width", 192), ("encoder.ffn", 768)),
-    "large": (SMALLEST, ("encoder.layers", 8), ("encoder.width", 256), ("encoder.ffn", 1024)),
-}
-MODEL_SIZES = {label: tuple(sorted(setting)) for label, setting in MODEL_SIZES.items()}
-
-
-# pretraining, method, sparsity, phone error rate: means over ten languages
-TABLE3 = (
-    (H2L, "dense", 0.0, 18.7),
-    (H2L, "omp", 0.7, 41.3),
-    (H2L, "parp", 0.9, 40.1),
-    (CSR, "dense", 0.0, 9.9),
-    (CSR, "omp", 0.9, 33.9),
-    (CSR, "parp_p", 0.9, 22.9),
-)
-
-
-def rates(clean: float, other: float) -> dict[str, float]:
-    return {"wer.test-clean": clean, "wer.test-other": other}
-
-
-PUBLISHED1 = {Cell(m, 0.9): {**rates(clean, other), "fine_tunings": count} for m, count, clean, other in TABLE1}
-PUBLISHED2 = {
-    Cell(method, sparsity, MODEL_SIZES[size]): rates(clean, other) for size, method, sparsity, clean, other in TABLE2
-}
-PUBLISHED3 = {Cell(m, sparsity, setting): {"wer.test-clean": rate} for setting, m, sparsity, rate in TABLE3}
-
-TABLES = {
-    "parp-table1": Table(
-        name="parp-table1",
-        title="Table 1. Error rates of 90 % sparse encoders, and what they cost",
-        methods=ALL_METHODS,
-        columns=(
-            SPARSITY, METHOD, *fine_tunings(), *accuracy("test-clean"), *accuracy("test-other"), ACHIEVED, UPDATES,
-        ),
-        published=PUBLISHED1,
-        setting=f"{LIBRISPEECH}, ten hours of labels",
-        task="ctc",
-        timed=False,
-        sparsities=(0.9,),
-        extended=(),
-        references=("dense", "unpretrained"),
-        sized=(),
-    ),
-    "parp-table2": Table(
-        name="parp-table2",
-        title="Table 2. A little pruning on the fewest labels",
-        methods=("parp",),
-        columns=(SETTING, METHOD, SPARSITY, *accuracy("test-clean"), *accuracy("test-other"), ACHIEVED, UPDATES),
-        published=PUBLISHED2,
-        setting=f"{LIBRISPEECH} and large, ten minutes of labels",
-        task="ctc",
-        timed=False,
-        sparsities=(0.1,),
-        extended=(),
-        references=("dense",),
-        sized=(),
-        settings=MODEL_SIZES,
-    ),
-    "parp-table3": Table(
-        name="parp-table3",
-        title="Table 3. Phone error rates, averaged over languages",
-        methods=("omp", "parp", "parp_p"),
-        columns=(
-            SETTING, METHOD, SPARSITY, *accuracy("test-clean", "PER"), *accuracy("test-other", "PER"), COUNT, ACHIEVED,
-        ),
-        published=PUBLISHED3,
-        setting=f"{COMMON_VOICE}, ten languages, one test set",
-        task="ctc",
-        timed=False,
-        sparsities=(0.7, 0.9),
-        extended=(),
-        references=("dense",),
-        sized=(),
-        settings={"English (H2L)": H2L, "many languages (CSR)": CSR},
-        over=EACH,
-        fixed=PHONES,
-        chosen=(("omp", 0.7), ("omp", 0.9), ("parp", 0.9), ("parp_p", 0.9)),
-    ),
-}  # fmt: skip
+from .published import COMMON_VOICE, CSR, EACH, ENGLISH, H2L, LANGUAGES, LIBRISPEECH, PHONES, SHARED, SPARSITIES, SPLITS
 
 
 def amounts(title: str) -> tuple[Panel, ...]:
@@ -161,6 +44,7 @@ FIGURES = {
         published=("Published: IMP grows linearly; at 90 % PARP takes 1 fine-tuning, OMP 2, IMP 10.",),
         setting=LIBRISPEECH,
         sparsities=SPARSITIES,
+        fixed=ENGLISH,
     ),
     "parp-figure3": SparsityFigure(
         name="parp-figure3",
@@ -174,6 +58,7 @@ FIGURES = {
         ),
         setting=LIBRISPEECH,
         sparsities=SPARSITIES,
+        fixed=(("corpus.language", "en"),),
     ),
     "parp-figure4": SparsityFigure(
         name="parp-figure4",
@@ -206,6 +91,7 @@ FIGURES = {
                    "updates, each of at most about the learning rate.",),
         setting=LIBRISPEECH,
         sparsities=SPARSITIES,
+        fixed=ENGLISH,
     ),
     "parp-figure6": SparsityFigure(
         name="parp-figure6",
@@ -215,6 +101,7 @@ FIGURES = {
         published=("Published: from a random mask PARP is about as bad as random pruning.",),
         setting=LIBRISPEECH,
         sparsities=SPARSITIES,
+        fixed=ENGLISH,
     ),
     "parp-figure2": MatrixFigure(
         name="parp-figure2",
@@ -249,6 +136,6 @@ FIGURES = {
             "those of sv, tr, tt and zh); with PARP nothing is lost.",
         ),
         setting=COMMON_VOICE,
-        fixed=PHONES,
+        fixed=(*PHONES, *H2L),
     ),
 }  # fmt: skip

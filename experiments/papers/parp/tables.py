@@ -1,0 +1,77 @@
+"""Tables 1 to 3."""
+
+from __future__ import annotations
+
+from prune_bench.reports.columns import ACHIEVED, COUNT, METHOD, SETTING, SPARSITY, UPDATES, accuracy, fine_tunings
+from prune_bench.reports.tables import Table
+
+from .published import (
+    ALL_METHODS,
+    COMMON_VOICE,
+    CSR,
+    EACH,
+    ENGLISH,
+    H2L,
+    LIBRISPEECH,
+    MODEL_SIZES,
+    PHONES,
+    PUBLISHED1,
+    PUBLISHED2,
+    PUBLISHED3,
+)
+
+TABLES = {
+    "parp-table1": Table(
+        name="parp-table1",
+        title="Table 1. Error rates of 90 % sparse encoders, and what they cost",
+        methods=ALL_METHODS,
+        columns=(
+            SPARSITY, METHOD, *fine_tunings(), *accuracy("test-clean"), *accuracy("test-other"), ACHIEVED, UPDATES,
+        ),
+        published=PUBLISHED1,
+        setting=f"{LIBRISPEECH}, ten hours of labels",
+        task="ctc",
+        timed=False,
+        sparsities=(0.9,),
+        extended=(),
+        references=("dense", "unpretrained"),
+        fixed=ENGLISH,
+        sized=(),
+    ),
+    "parp-table2": Table(
+        name="parp-table2",
+        title="Table 2. A little pruning on the fewest labels",
+        methods=("parp",),
+        columns=(SETTING, METHOD, SPARSITY, *accuracy("test-clean"), *accuracy("test-other"), ACHIEVED, UPDATES),
+        published=PUBLISHED2,
+        setting=f"{LIBRISPEECH} and large, ten minutes of labels",
+        task="ctc",
+        timed=False,
+        sparsities=(0.1,),
+        extended=(),
+        references=("dense",),
+        sized=(),
+        settings=MODEL_SIZES,
+        fixed=(("corpus.language", "en"),),
+    ),
+    "parp-table3": Table(
+        name="parp-table3",
+        title="Table 3. Phone error rates, averaged over languages",
+        methods=("omp", "parp", "parp_p"),
+        columns=(
+            SETTING, METHOD, SPARSITY, *accuracy("test-clean", "PER"), *accuracy("test-other", "PER"), COUNT, ACHIEVED,
+        ),
+        published=PUBLISHED3,
+        setting=f"{COMMON_VOICE}, ten languages, one test set",
+        task="ctc",
+        timed=False,
+        sparsities=(0.7, 0.9),
+        extended=(),
+        references=("dense",),
+        sized=(),
+        settings={"English (H2L)": H2L, "many languages (CSR)": CSR},
+        over=EACH,
+        fixed=PHONES,
+        chosen=(("omp", 0.7), ("omp", 0.9), ("parp", 0.9), ("parp_p", 0.9)),
+    ),
+}  # fmt: skip
