@@ -14,6 +14,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "features.kind": ("log_mel", "waveform"),
     "tokenizer.kind": ("characters", "sentencepiece", "words"),
     "model.predictor": ("stateless", "lstm"),
+    "encoder.size": ("base", "large"),
     "encoder.norm": ("layer_norm", "group_norm"),
     "pretraining.corpus": ("espeak", "fsdd", "librispeech", "commonvoice", "manifest"),
     "pruning.structure": ("groups", "weights"),
@@ -37,6 +38,8 @@ def check(config: Config) -> None:
         for key in ("steps", "frames", "accumulate", "devices", "checkpoint_every"):
             if getattr(fit, key) < 1:
                 raise ValueError(f"{name}.{key}={getattr(fit, key)}: must be at least 1")
+    if config.encoder.size == "large" and config.encoder.heads % 3:
+        raise ValueError(f"encoder.heads={config.encoder.heads}: encoder.size=large needs a multiple of 3")
     for name, model in (("model", config.model), ("encoder", config.encoder)):
         if model.width % model.heads:
             raise ValueError(f"{name}.width={model.width} is not a multiple of {name}.heads={model.heads}")

@@ -87,14 +87,18 @@ class ModelConfig:
 
 @dataclass
 class EncoderConfig:
-    """wav2vec 2.0's encoder before any pruning. `convs` lists (channels, kernel, stride) as fairseq writes them."""
+    """wav2vec 2.0's encoder before any pruning. `convs` lists (channels, kernel, stride) as fairseq writes them.
 
+    `size` large doubles the layers and adds a third to all widths, as published.
+    """
+
+    size: str = "base"
     convs: str = "[(64, 10, 5)] + [(64, 3, 2)] * 4 + [(64, 2, 2)] * 2"
     norm: str = "layer_norm"
     norm_first: bool = True
     layers: int = 6
     width: int = 192
-    heads: int = 4
+    heads: int = 3
     ffn: int = 768
     position_kernel: int = 32
     position_groups: int = 16
@@ -124,7 +128,8 @@ class FitConfig:
 class PretrainingConfig:
     """Where a wav2vec 2.0 encoder's weights come from, and how its own pretraining runs.
 
-    `source` is `own`, `random`, or published weights: a bundle's name, a Hugging Face folder, a fairseq checkpoint.
+    `source` is `own`, `random`, or published weights: a bundle's name (`wav2vec2` in the encoder's size, `xlsr-53`), a
+    Hugging Face folder, a fairseq checkpoint.
     Languages join with `+` and share `utterances` evenly; `corpus`, `root` and `train` say whose audio is heard.
     Each frame starts a hidden stretch of `length` frames with chance `start`; `clusters` units are predicted.
     """

@@ -39,7 +39,7 @@ def smoke() -> Config:
     config.corpus.train_utterances, config.corpus.dev_utterances, config.corpus.test_utterances = 40, 10, 20
     encoder, heard = config.encoder, config.pretraining
     encoder.convs = "[(32, 10, 5)] + [(32, 3, 2)] * 4 + [(32, 2, 2)] * 2"
-    encoder.layers, encoder.width, encoder.ffn = 2, 64, 128
+    encoder.layers, encoder.width, encoder.ffn = 2, 48, 96
     heard.utterances, heard.clusters, heard.fit.steps = 96, 20, 30
     config.dense.steps = config.final.steps = 10
     for fit in (heard.fit, config.dense, config.final):
@@ -52,7 +52,7 @@ def small() -> Config:
     config = base("small")
     config.corpus.train_utterances, config.corpus.test_utterances = 2000, 1000
     config.encoder.convs = "[(256, 10, 5)] + [(256, 3, 2)] * 4 + [(256, 2, 2)] * 2"
-    config.encoder.layers, config.encoder.width, config.encoder.ffn = 8, 320, 1280
+    config.encoder.layers, config.encoder.width, config.encoder.heads, config.encoder.ffn = 8, 384, 6, 1536
     config.pretraining.utterances = 40000
     fit = config.pretraining.fit
     fit.steps, fit.frames, fit.learning_rate = 20000, 200 * SECOND, 5e-4
@@ -66,7 +66,7 @@ def paper() -> Config:
     """The published set-up: wav2vec 2.0 base, and 20k updates on the ten hours of Libri-light, four GPUs."""
     config = base("paper")
     config.corpus.name, config.corpus.train = "librispeech", "train-clean-100"
-    config.pretraining.source = "wav2vec2-base"
+    config.pretraining.source = "wav2vec2"
     encoder = config.encoder
     encoder.convs = "[(512, 10, 5)] + [(512, 3, 2)] * 4 + [(512, 2, 2)] * 2"
     encoder.norm, encoder.norm_first = "group_norm", False

@@ -13,7 +13,7 @@ from prune_bench.data.batches import Batch
 from prune_bench.data.tokenizers import Tokenizer
 from prune_bench.decoding.ctc import collapse
 from prune_bench.measurement.flops import count_in_passing
-from prune_bench.models.pretrained import load_pretrained
+from prune_bench.models.pretrained import BUNDLES, load_pretrained
 from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch, read_convs
 from prune_bench.tasks.ctc import CtcTask
 
@@ -31,7 +31,8 @@ class CtcRecognizer:
         config, source = self.config, self.config.pretraining.source
         if config.method == "scratch":
             raise ValueError("method=scratch is of task=transducer: compare with method=unpretrained")
-        published = None if source in UNPUBLISHED else load_pretrained(source)
+        sized = f"{source}-{config.encoder.size}"
+        published = None if source in UNPUBLISHED else load_pretrained(sized if sized in BUNDLES else source)
         arch = published.arch if published else make_arch(config.encoder)
         tuning = config.finetuning
         model = Wav2Vec2(replace(arch, vocabulary=tokenizer.size), tuning.dropout, tuning.layer_drop)
@@ -74,16 +75,19 @@ class CtcRecognizer:
 
 def make_arch(encoder: EncoderConfig) -> Wav2Vec2Arch:
     """The dense architecture of a configuration, without a head."""
+    layers, width, heads, ffn = encoder.layers, encoder.width, encoder.heads, encoder.ffn
+    if encoder.size == "large":
+        layers, width, heads, ffn = 2 * layers, 4 * width // 3, 4 * heads // 3, 4 * ffn // 3
     return Wav2Vec2Arch(
         convs=read_convs(encoder.convs),
         norm=encoder.norm,
         conv_bias=encoder.norm == "layer_norm",
-        width=encoder.width,
-        head_width=encoder.width // encoder.heads,
+        width=width,
+        head_width=width // heads,
         position_kernel=encoder.position_kernel,
         position_groups=encoder.position_groups,
         norm_first=encoder.norm_first,
-        layers=(BlockArch(encoder.heads, encoder.ffn),) * encoder.layers,
+        layers=(BlockArch(heads, ffn),) * layers,
         normalize=encoder.norm == "layer_norm",
     )
 

@@ -52,6 +52,9 @@ def read_grid(arguments: Sequence[str], tables: Mapping[str, Asked]) -> Grid:
     if asked and overrides.get("task", [task]) != [task]:
         raise ValueError(f"table={table} is of task={task}: leave out task=")
     base = preset(_single(overrides, "preset", "tiny"), _single(overrides, "task", task))
+    if asked and hasattr(asked, "narrowed"):
+        words = {key: overrides.pop(key) for key in ("languages", "sparsity") if key in overrides}
+        asked = asked.narrowed(base.preset, words)
     flags = [_flag(overrides, name, needs=table) for name in ("extended", "references")]
     if "method" in overrides:
         overrides["method"] = [_known_method(name) for name in overrides["method"]]

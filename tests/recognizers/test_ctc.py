@@ -13,7 +13,7 @@ from prune_bench.overrides import override
 from prune_bench.presets import preset
 from prune_bench.recognizers.ctc import CtcRecognizer, make_arch
 
-CONFIG = override(preset("smoke", "ctc"), {"encoder.width": 16, "encoder.ffn": 24, "encoder.position_groups": 4})
+CONFIG = override(preset("smoke", "ctc"), {"encoder.width": 12, "encoder.ffn": 24, "encoder.position_groups": 4})
 ARCH = make_arch(CONFIG.encoder)
 
 
@@ -79,7 +79,7 @@ def test_a_row_tells_what_is_left_of_each_matrix():
 def test_operations_of_a_second_by_hand():
     config = override(CONFIG, {"pruning.reference_seconds": 1.0, "encoder.layers": 1})
     flops = CtcRecognizer(config).count_flops(Wav2Vec2(make_arch(config.encoder)))
-    frames, width, ffn = 49, 16, 24
+    frames, width, ffn = 49, 12, 24
     assert flops["blocks"] == 2 * frames * (4 * width**2 + 2 * width * ffn) + 4 * frames**2 * width
     assert flops["encoder"] > flops["blocks"]
 

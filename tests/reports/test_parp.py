@@ -7,17 +7,19 @@ import csv
 import pytest
 
 from experiments.papers import parp
-from experiments.papers.parp import published
+from experiments.papers.parp.published import H2L, TABLE1
 from prune_bench.config import to_dict
 from prune_bench.overrides import override
 from prune_bench.presets import preset
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.results import Cell, Results
 from prune_bench.reports.styles import METHOD_STYLES
+from prune_bench.sweep.grid import read_grid
 from prune_bench.sweep.runs import fine_tunings, normalise, run_id
 from tests.reports.samples import row
 
 REPORTS = {**parp.TABLES, **parp.FIGURES}
+LANGUAGES = parp.Scope().languages
 UNPRINTED = {"random_start_fails", "transfer_costs", "parp_transfers"}
 COST = {"rp": 60, "mpi": 50, "omp": 40, "imp": 30, "parp": 20, "parp_p": 10, "parp_p_staged": 8, "dense": 0}
 
@@ -31,7 +33,7 @@ def fake(line, seed=0):
         "run": run_id(config), "task": "ctc", "config": to_dict(config), "fine_tunings": len(fine_tunings(config)),
         "seconds.all_fits": 60.0 * len(fine_tunings(config)), "overlap.start": 0.995, "threshold": 0.01,
         "physical": False, "dense_sha": f"{seed}-{config.corpus.language}-{config.pretraining.languages}"
-        f"-{config.corpus.labels}-{config.encoder.width}-{config.corpus.joint}",
+        f"-{config.corpus.labels}-{config.encoder.size}-{config.corpus.joint}",
         "utterances": {split: {"errors": errors, "words": [4] * 40} for split in
                        ("dev-clean", "dev-other", "test-clean", "test-other")},
     }  # fmt: skip
@@ -65,9 +67,9 @@ def test_a_report_without_rows_is_no_error(name, tmp_path):
 
 
 def test_table1_counts_fine_tunings_beside_the_published_ones():
-    report = parp.TABLES["parp-table1"]
+    report = parp.TABLES["parp-table1"].report
     results = Results(rows_of(report), by=report.by)
-    for method, count, *_ in published.TABLE1:
+    for method, count, *_ in TABLE1:
         assert results.estimate("fine_tunings", Cell(method, 0.9)).mean == count
 
 
@@ -75,19 +77,19 @@ def test_table2_keeps_the_two_sizes_apart(tmp_path):
     report = parp.TABLES["parp-table2"]
     report.write(rows_of(report), {}, tmp_path)
     lines = list(csv.DictReader((tmp_path / "table.csv").open()))
-    assert [(line["encoder.width"], line["method"]) for line in lines] == [
-        ("192", "dense"), ("192", "parp"), ("256", "dense"), ("256", "parp"),
+    assert [(line["encoder.size"], line["method"]) for line in lines] == [
+        ("base", "dense"), ("base", "parp"), ("large", "dense"), ("large", "parp"),
     ]  # fmt: skip
     assert [line["published.wer.test-clean"] for line in lines] == ["49.3", "38.0", "46.3", "33.7"]
 
 
 def test_table3_averages_over_languages():
-    report = parp.TABLES["parp-table3"]
+    report = parp.TABLES["parp-table3"].report
     rows = rows_of(report, seeds=(0, 1))
     results = Results(rows, by=report.by)
-    cell = Cell("parp", 0.9, published.H2L)
+    cell = Cell("parp", 0.9, H2L)
     expected = [one["wer.test-clean"] for one in rows if (one["method"], one["sparsity"]) == ("parp", 0.9)]
-    assert len(results.members(cell)) == len(published.LANGUAGES)
+    assert len(results.members(cell)) == len(LANGUAGES)
     estimate = results.estimate("wer.test-clean", cell)
     assert estimate.mean == pytest.approx(sum(expected) / len(expected))
     assert estimate.low < estimate.mean < estimate.high
@@ -102,7 +104,7 @@ def test_figure4_takes_one_joint_model_into_account():
 
 
 def test_figure2_reads_the_overlaps_of_its_runs():
-    report = parp.FIGURES["parp-figure2"]
+    report = parp.FIGURES["parp-figure2"].report
     rows = rows_of(report)
     by_place = {(one["config"]["corpus"]["language"], one["config"]["pretraining"]["languages"]): one for one in rows}
     es, fr = (by_place[language, "en"]["run"] for language in ("es", "fr"))
@@ -117,16 +119,16 @@ def test_figure2_reads_the_overlaps_of_its_runs():
 
 
 def test_figure7_is_nought_on_the_diagonal_and_negative_where_a_mask_hurts():
-    report = parp.FIGURES["parp-figure7"]
+    report = parp.FIGURES["parp-figure7"].report
     rows = rows_of(report)
     for one in rows:
         config = one["config"]
         if one["method"] == "transfer" and config["pruning"]["mask_language"] != config["corpus"]["language"]:
             one["wer.test-clean"] *= 1.5
     found = report.parts[0].find(Results(rows, by=report.by))
-    assert all(found[(name, name)] == 0 for name in published.LANGUAGES)
+    assert all(found[(name, name)] == 0 for name in LANGUAGES)
     assert found[("ru", "es")] == pytest.approx(-0.5)
-    assert {row for row, _ in found} == {*published.LANGUAGES, "RP"}
+    assert {row for row, _ in found} == {*LANGUAGES, "RP"}
 
 
 def test_every_method_named_in_a_report_has_a_style():
@@ -136,7 +138,7 @@ def test_every_method_named_in_a_report_has_a_style():
 
 
 def test_claims_hold_on_the_published_numbers_and_not_without_rows():
-    claims = parp.CLAIMS["parp-claims"]
+    claims = parp.CLAIMS["parp-claims"].report
     verdicts = {verdict.claim.name: verdict for verdict in claims.judge([])}
     assert {verdict.ours for verdict in verdicts.values()} == {"inconclusive"}
     assert all(verdict.paper.startswith("holds") for name, verdict in verdicts.items() if name not in UNPRINTED)
@@ -144,7 +146,7 @@ def test_claims_hold_on_the_published_numbers_and_not_without_rows():
 
 
 def test_claims_are_judged_each_on_the_runs_of_its_report():
-    claims = parp.CLAIMS["parp-claims"]
+    claims = parp.CLAIMS["parp-claims"].report
     rows = [fake(line, line["seed"]) for line in claims.configurations() if line["seed"] < 3]
     verdicts = {verdict.claim.name: verdict.ours for verdict in claims.judge(rows, {})}
     assert verdicts["parp_p_beats_parp"] == verdicts["one_fine_tuning"] == "reproduced"
@@ -153,3 +155,33 @@ def test_claims_are_judged_each_on_the_runs_of_its_report():
     assert verdicts["transfer_costs"] == "inconclusive"
     assert verdicts["masks_overlap"] == "inconclusive"
     assert verdicts["little_pruning_helps"] == "inconclusive"
+
+
+def test_smoke_covers_two_languages_and_two_sparsities():
+    grids = {name: read_grid([f"table={name}", "preset=smoke"], REPORTS).configs for name in REPORTS}
+    phones = {config.corpus.language for name, configs in grids.items() for config in configs
+              if config.corpus.targets == "phones"}  # fmt: skip
+    assert phones == {"es", "nl"}
+    assert {config.sparsity for config in grids["parp-figure3"]} == {0.0, 0.5, 0.9}
+
+
+def test_a_command_chooses_languages_and_sparsities_and_its_rows_remember():
+    grid = read_grid(["table=parp-figure7", "languages=sv,tr", "preset=smoke"], REPORTS)
+    assert {config.corpus.language for config in grid.configs} == {"sv", "tr"}
+    lines = [{"method": config.method, "sparsity": config.sparsity, "corpus.language": config.corpus.language,
+              "pruning.mask_language": config.pruning.mask_language, "corpus.targets": "phones"}
+             for config in grid.configs]  # fmt: skip
+    assert "tr" in REPORTS["parp-figure7"].text([fake(line) for line in lines])
+    every = read_grid(["table=parp-figure2", "languages=all"], REPORTS)
+    assert len({config.corpus.language for config in every.configs}) == 10
+    steps = read_grid(["table=parp-figure6", "sparsity=0.1:0.9:0.1"], REPORTS)
+    assert len({config.sparsity for config in steps.configs}) == 10
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["languages=n"], "unknown value for languages: 'n'"), (["task=transducer"], "leave out task="),
+    (["corpus.labels=1h"], r"leave out corpus\.labels="),
+])  # fmt: skip
+def test_words_a_report_cannot_take_are_refused(words, message):
+    with pytest.raises(ValueError, match=message):
+        read_grid(["table=parp-figure7", *words], REPORTS)

@@ -18,7 +18,7 @@ from prune_bench.sweep.progress import Reporter
 from prune_bench.sweep.rows import describe, read_rows, write_rows
 from prune_bench.sweep.runs import chain, run_id
 
-SMALL = {"encoder.width": 16, "encoder.ffn": 24, "encoder.position_groups": 4, "method": "dense"}
+SMALL = {"encoder.width": 12, "encoder.ffn": 24, "encoder.position_groups": 4, "method": "dense"}
 
 
 def save(config, seed):

@@ -27,7 +27,7 @@ SMALLEST = {
     "pretraining.corpus": "manifest",
     "features.sample_rate": 8000,
     "encoder.layers": 2,
-    "encoder.width": 16,
+    "encoder.width": 12,
     "encoder.ffn": 24,
     "encoder.position_kernel": 4,
     "encoder.position_groups": 4,

@@ -6,8 +6,18 @@ one pretrained on many languages.
 
 from __future__ import annotations
 
-from .claims import CLAIMS
-from .figures import FIGURES
-from .tables import TABLES
+from collections.abc import Callable, Mapping
+from typing import Any
 
-__all__ = ["CLAIMS", "FIGURES", "TABLES"]
+from .claims import make_claims
+from .figures import make_figures
+from .scopes import Scope, ScopedReport
+from .tables import make_tables
+
+
+def scoped(make: Callable[[Scope], Mapping[str, Any]]) -> dict[str, ScopedReport]:
+    """The reports that `make` gives for a scope, each for any scope."""
+    return {name: ScopedReport(name, lambda scope, name=name: make(scope)[name]) for name in make(Scope())}
+
+
+TABLES, FIGURES, CLAIMS = (scoped(make) for make in (make_tables, make_figures, make_claims))

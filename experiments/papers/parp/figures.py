@@ -6,7 +6,8 @@ from prune_bench.reports.matrices import MatrixFigure, Part, overlap_matrix, tra
 from prune_bench.reports.panels import Panel, SparsityFigure
 from prune_bench.reports.results import Cell, Setting
 
-from .published import COMMON_VOICE, CSR, EACH, ENGLISH, H2L, LANGUAGES, LIBRISPEECH, PHONES, SHARED, SPARSITIES, SPLITS
+from .published import COMMON_VOICE, CSR, DUTCH, ENGLISH, H2L, LIBRISPEECH, PHONES, SHARED, SPLITS
+from .scopes import Scope
 
 
 def amounts(title: str) -> tuple[Panel, ...]:
@@ -19,123 +20,128 @@ def amounts(title: str) -> tuple[Panel, ...]:
 
 
 def dutch(pretraining: Setting, joint: str = "") -> Setting:
-    return tuple(sorted((*pretraining, ("corpus.joint", joint), ("corpus.language", "nl"))))
+    return tuple(sorted((*pretraining, ("corpus.joint", joint), ("corpus.language", DUTCH))))
 
 
-def transfers(method: str) -> tuple[Cell, ...]:
+def transfers(method: str, languages: tuple[str, ...]) -> tuple[Cell, ...]:
     """A mask of every language for every language."""
-    pairs = ((one, other) for one in LANGUAGES for other in LANGUAGES)
+    pairs = ((one, other) for one in languages for other in languages)
     return tuple(
         Cell(method, SHARED, (("corpus.language", target), ("pruning.mask_language", source)))
         for target, source in pairs
     )
 
 
-FIGURES = {
-    "parp-figure1": SparsityFigure(
-        name="parp-figure1",
-        title="Figure 1. What a sparse encoder costs",
-        panels=(
-            Panel("fine-tunings", "fine_tunings", digits=0, bottom=0),
-            Panel("updates of all fine-tunings", "updates.total", digits=0, bottom=0),
-            Panel("minutes of training", "minutes", bottom=0),
+def make_figures(scope: Scope) -> dict[str, SparsityFigure | MatrixFigure]:
+    """The figures by name."""
+    languages = scope.languages
+    return {
+        "parp-figure1": SparsityFigure(
+            name="parp-figure1",
+            title="Figure 1. What a sparse encoder costs",
+            panels=(
+                Panel("fine-tunings", "fine_tunings", digits=0, bottom=0),
+                Panel("updates of all fine-tunings", "updates.total", digits=0, bottom=0),
+                Panel("minutes of training", "minutes", bottom=0),
+            ),
+            methods=("omp", "imp", "parp"),
+            published=("Published: IMP grows linearly; at 90 % PARP takes 1 fine-tuning, OMP 2, IMP 10.",),
+            setting=LIBRISPEECH,
+            sparsities=scope.sparsities,
+            fixed=ENGLISH,
         ),
-        methods=("omp", "imp", "parp"),
-        published=("Published: IMP grows linearly; at 90 % PARP takes 1 fine-tuning, OMP 2, IMP 10.",),
-        setting=LIBRISPEECH,
-        sparsities=SPARSITIES,
-        fixed=ENGLISH,
-    ),
-    "parp-figure3": SparsityFigure(
-        name="parp-figure3",
-        title="Figure 3. Error rate against sparsity for three amounts of labels",
-        panels=amounts("WER %"),
-        methods=("omp", "imp", "parp", "parp_p"),
-        published=(
-            "Published: 60-80 % cost PARP and PARP-P little; OMP, IMP and MPI are never below dense; PARP dips "
-            "below it at low sparsity with 10 min; the gap to the others widens with sparsity; at the high end PARP "
-            "is on par with IMP and PARP-P clearly better.",
+        "parp-figure3": SparsityFigure(
+            name="parp-figure3",
+            title="Figure 3. Error rate against sparsity for three amounts of labels",
+            panels=amounts("WER %"),
+            methods=("omp", "imp", "parp", "parp_p"),
+            published=(
+                "Published: 60-80 % cost PARP and PARP-P little; OMP, IMP and MPI are never below dense; PARP dips "
+                "below it at low sparsity with 10 min; the gap to the others widens with sparsity; at the high end "
+                "PARP is on par with IMP and PARP-P clearly better.",
+            ),
+            setting=LIBRISPEECH,
+            sparsities=scope.sparsities,
+            fixed=(("corpus.language", "en"),),
         ),
-        setting=LIBRISPEECH,
-        sparsities=SPARSITIES,
-        fixed=(("corpus.language", "en"),),
-    ),
-    "parp-figure4": SparsityFigure(
-        name="parp-figure4",
-        title="Figure 4. Dutch phone error rate against sparsity",
-        panels=(
-            Panel("H2L, PER %", "wer.test-clean", dutch(H2L)),
-            Panel("CSR, PER %", "wer.test-clean", dutch(CSR)),
-            Panel("CSR, five languages at once, PER %", "wer.test-clean", dutch(CSR, "+".join(LANGUAGES))),
+        "parp-figure4": SparsityFigure(
+            name="parp-figure4",
+            title="Figure 4. Dutch phone error rate against sparsity",
+            panels=(
+                Panel("H2L, PER %", "wer.test-clean", dutch(H2L)),
+                Panel("CSR, PER %", "wer.test-clean", dutch(CSR)),
+                Panel("CSR, all languages at once, PER %", "wer.test-clean", dutch(CSR, "+".join(languages))),
+            ),
+            methods=("omp", "parp"),
+            published=(
+                "Published: OMP and PARP lose little to 50 % (H2L) and 70 % (CSR); PARP is better than OMP everywhere "
+                "on H2L, only at high sparsity on CSR; joint training helps OMP at 60-80 % on H2L and not on CSR.",
+            ),
+            setting=COMMON_VOICE,
+            sparsities=scope.sparsities,
+            fixed=PHONES,
         ),
-        methods=("omp", "parp"),
-        published=(
-            "Published: OMP and PARP lose little to 50 % (H2L) and 70 % (CSR); PARP is better than OMP everywhere on "
-            "H2L, only at high sparsity on CSR; a joint mask beats OMP's own at 60-80 % on H2L and is worse on CSR.",
+        "parp-figure5": SparsityFigure(
+            name="parp-figure5",
+            title="Figure 5. How far PARP's final mask is from magnitude pruning at the start",
+            panels=(
+                Panel("overlap (IOU) with the first mask", "overlap.start", digits=4, top=1.0),
+                Panel("threshold of the first mask", "threshold", digits=4),
+                Panel("learning rate x n", "reach.interval", digits=4),
+                Panel("learning rate x N", "reach.fit", digits=3),
+            ),
+            methods=("parp",),
+            published=(
+                "Published: above 99.99 % from 20 % sparsity on. A revived weight must outgrow the threshold in n "
+                "updates, each of at most about the learning rate.",
+            ),
+            setting=LIBRISPEECH,
+            sparsities=scope.sparsities,
+            fixed=ENGLISH,
         ),
-        setting=COMMON_VOICE,
-        sparsities=SPARSITIES,
-        fixed=PHONES,
-    ),
-    "parp-figure5": SparsityFigure(
-        name="parp-figure5",
-        title="Figure 5. How far PARP's final mask is from magnitude pruning at the start",
-        panels=(
-            Panel("overlap (IOU) with the first mask", "overlap.start", digits=4, top=1.0),
-            Panel("threshold of the first mask", "threshold", digits=4),
-            Panel("learning rate x n", "reach.interval", digits=4),
-            Panel("learning rate x N", "reach.fit", digits=3),
+        "parp-figure6": SparsityFigure(
+            name="parp-figure6",
+            title="Figure 6. PARP from a random mask and from magnitudes",
+            panels=tuple(Panel(f"{split}, WER %", f"wer.{split}") for split in SPLITS),
+            methods=("rp", "parp_random", "parp"),
+            published=("Published: from a random mask PARP is about as bad as random pruning.",),
+            setting=LIBRISPEECH,
+            sparsities=scope.sparsities,
+            fixed=ENGLISH,
         ),
-        methods=("parp",),
-        published=("Published: above 99.99 % from 20 % sparsity on. A revived weight must outgrow the threshold in n "
-                   "updates, each of at most about the learning rate.",),
-        setting=LIBRISPEECH,
-        sparsities=SPARSITIES,
-        fixed=ENGLISH,
-    ),
-    "parp-figure6": SparsityFigure(
-        name="parp-figure6",
-        title="Figure 6. PARP from a random mask and from magnitudes",
-        panels=tuple(Panel(f"{split}, WER %", f"wer.{split}") for split in SPLITS),
-        methods=("rp", "parp_random", "parp"),
-        published=("Published: from a random mask PARP is about as bad as random pruning.",),
-        setting=LIBRISPEECH,
-        sparsities=SPARSITIES,
-        fixed=ENGLISH,
-    ),
-    "parp-figure2": MatrixFigure(
-        name="parp-figure2",
-        title="Figure 2. How the masks of languages overlap (IOU at 50 %)",
-        parts=(
-            Part("H2L", (*LANGUAGES, "MPI", "RP"), overlap_matrix(LANGUAGES, H2L)),
-            Part("CSR", (*LANGUAGES, "MPI", "RP"), overlap_matrix(LANGUAGES, CSR)),
+        "parp-figure2": MatrixFigure(
+            name="parp-figure2",
+            title="Figure 2. How the masks of languages overlap (IOU at 50 %)",
+            parts=(
+                Part("H2L", (*languages, "MPI", "RP"), overlap_matrix(languages, H2L)),
+                Part("CSR", (*languages, "MPI", "RP"), overlap_matrix(languages, CSR)),
+            ),
+            columns=languages,
+            lines=tuple(Cell("dense").within((*setting, *each)) for setting in (H2L, CSR) for each in scope.each),
+            unit="IOU with the mask of",
+            limits=(0.3, 1.0),
+            published=("Published: all pairs of languages and MPI above 0.9; RP at chance, 0.333.",),
+            setting=COMMON_VOICE,
+            fixed=PHONES,
+            compared=True,
         ),
-        columns=LANGUAGES,
-        lines=tuple(Cell("dense").within((*setting, *each)) for setting in (H2L, CSR) for each in EACH),
-        unit="IOU with the mask of",
-        limits=(0.3, 1.0),
-        published=("Published: all pairs of languages and MPI above 0.9; RP at chance, 0.333.",),
-        setting=COMMON_VOICE,
-        fixed=PHONES,
-        compared=True,
-    ),
-    "parp-figure7": MatrixFigure(
-        name="parp-figure7",
-        title="Figure 7. What a mask is worth in another language, at 50 %",
-        parts=(
-            Part("fixed", (*LANGUAGES, "RP"), transfer_matrix("transfer", LANGUAGES, SHARED, "wer.test-clean")),
-            Part("PARP", LANGUAGES, transfer_matrix("parp_transfer", LANGUAGES, SHARED, "wer.test-clean")),
+        "parp-figure7": MatrixFigure(
+            name="parp-figure7",
+            title="Figure 7. What a mask is worth in another language, at 50 %",
+            parts=(
+                Part("fixed", (*languages, "RP"), transfer_matrix("transfer", languages, SHARED, "wer.test-clean")),
+                Part("PARP", languages, transfer_matrix("parp_transfer", languages, SHARED, "wer.test-clean")),
+            ),
+            columns=languages,
+            lines=(*transfers("transfer", languages), *transfers("parp_transfer", languages),
+                   *(Cell("rp", SHARED, ((*each[0],), ("pruning.mask_language", ""))) for each in scope.each)),
+            unit="relative gain over its own mask, in",
+            limits=(-0.5, 0.1),
+            published=(
+                "Published: with fixed masks languages cluster (for ru, masks of es, fr, it, ky and nl do much worse "
+                "than those of sv, tr, tt and zh); with PARP nothing is lost.",
+            ),
+            setting=COMMON_VOICE,
+            fixed=(*PHONES, *H2L),
         ),
-        columns=LANGUAGES,
-        lines=(*transfers("transfer"), *transfers("parp_transfer"),
-               *(Cell("rp", SHARED, ((*each[0],), ("pruning.mask_language", ""))) for each in EACH)),
-        unit="relative gain over its own mask, in",
-        limits=(-0.5, 0.1),
-        published=(
-            "Published: with fixed masks languages cluster (for ru, masks of es, fr, it, ky and nl do much worse than "
-            "those of sv, tr, tt and zh); with PARP nothing is lost.",
-        ),
-        setting=COMMON_VOICE,
-        fixed=(*PHONES, *H2L),
-    ),
-}  # fmt: skip
+    }  # fmt: skip
