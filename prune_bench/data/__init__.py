@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def prepare(config: Config, cache: str | Path, progress: bool = True) -> Corpus:
     if corpus.joint:
         parts = (replace(corpus, language=language) for language in corpus.joint.split("+"))
         stores["train"] = join([labelled_stores(part, *options, splits=("train",))["train"] for part in parts])
-    tokenizer = cached_tokenizer(config.tokenizer, stores["train"].texts, Path(cache))
+    tokenizer = cached_tokenizer(config.tokenizer, inventory(config, stores), Path(cache))
     splits = {}
     for split in SPLITS:
         splits[split] = usable(split, stores[split], tokenizer, config)
@@ -57,6 +57,16 @@ def prepare(config: Config, cache: str | Path, progress: bool = True) -> Corpus:
             total = sum(splits[split].skipped.values())
             print(f"{config.corpus.name} {split}: {total} utterances left out: {describe(splits[split].skipped)}")
     return Corpus(splits, tokenizer)
+
+
+def inventory(config: Config, stores: Mapping[str, FeatureStore]) -> list[str]:
+    """The texts that the tokenizer knows: those of training.
+
+    Where `corpus.labels` leaves few of them, letters and phones of the other splits are known as well: an alphabet or
+    a phone set is given beforehand, and a rare one need not be spoken in ten minutes. Pieces are learned, not given.
+    """
+    given = config.corpus.labels and config.tokenizer.kind != "sentencepiece"
+    return [text for split in (SPLITS if given else ("train",)) for text in stores[split].texts]
 
 
 def labelled_stores(

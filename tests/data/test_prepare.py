@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from prune_bench.config import Config
-from prune_bench.data import SPLITS, extraction, prepare
+from prune_bench.data import SPLITS, extraction, prepare, prepare_unlabelled
 from prune_bench.data import phones as phone_targets
 
 WORDS = ["a red lamp", "two boats", "the old clock", "a quiet river"]
@@ -122,7 +122,7 @@ def test_failing_names_file_line_and_remedy_in_one_line(config, tmp_path, fault)
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
-    [("name", "libri", "choose one of espeak, fsdd, librispeech, manifest"), ("on_bad", "ask", "choose fail or skip")],
+    [("name", "libri", "choose one of espeak, fsdd, librispeech, commonvoice, manifest"), ("on_bad", "ask", "choose fail or skip")],
 )
 def test_unknown_choice_is_refused(config, tmp_path, key, value, message):
     setattr(config.corpus, key, value)
@@ -175,3 +175,41 @@ def test_waveforms_come_back_sample_by_sample(config, tmp_path):
     expected, _ = soundfile.read(tmp_path / "train0.wav", dtype="float32")
     assert store[0].shape == (24000, 1)
     assert torch.equal(store[0][:, 0], torch.from_numpy(expected))
+
+
+def test_few_labels_know_the_letters_of_all_splits_but_all_labels_only_their_own(config, tmp_path):
+    speak(tmp_path / "odd.wav", 1.5, 9)
+    add(tmp_path, "test-clean", "odd.wav", "a zebra")
+    with pytest.raises(ValueError, match="character outside the vocabulary"):
+        prepare(config, tmp_path / "cache", progress=False)
+    config.corpus.labels = "1h"
+    corpus = prepare(config, tmp_path / "cache", progress=False)
+    assert corpus.splits["train"].texts == WORDS[:1]
+    assert corpus.splits["test-clean"].texts[-1] == "a zebra"
+
+
+def test_languages_trained_together_are_tested_apart(config, tmp_path, monkeypatch):
+    seen = []
+
+    def phonemize(language, texts):
+        seen.append((language, len(texts)))
+        return [f"{language} {len(text)}" for text in texts]
+
+    monkeypatch.setattr(phone_targets, "phonemize", phonemize)
+    config.corpus.targets, config.corpus.language, config.corpus.joint = "phones", "nl", "fr+nl"
+    config.tokenizer.kind = "words"
+    corpus = prepare(config, tmp_path / "cache", progress=False)
+    assert corpus.splits["train"].texts == [f"{name} {len(text)}" for name in ("fr", "nl") for text in WORDS]
+    assert corpus.splits["test-clean"].texts == [f"nl {len(text)}" for text in WORDS]
+    assert torch.equal(corpus.splits["train"][5], corpus.splits["train"][1])
+    assert len(corpus.splits["train"]) == 8
+
+
+def test_pretraining_hears_all_its_languages_and_no_text(config, tmp_path):
+    config.pretraining.corpus, config.pretraining.root = "manifest", str(tmp_path)
+    config.pretraining.languages = "en+nl"
+    corpus = prepare_unlabelled(config, tmp_path / "cache", progress=False)
+    assert len(corpus.splits["train"]) == 8
+    assert corpus.splits.keys() == {"train"}
+    assert corpus.tokenizer.encode("a red lamp") == []
+    assert corpus.tokenizer.size == 1

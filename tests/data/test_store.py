@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from prune_bench.data.store import FeatureStore, created, describe, merge, write_store
+from prune_bench.data.store import FeatureStore, created, describe, join, merge, write_store
 
 LIKE = np.zeros((0, 3), np.float16)
 
@@ -108,3 +108,18 @@ def test_samples_are_read_as_fractions_of_full_scale(tmp_path):
     with created(tmp_path / "store") as folder:
         write_store(folder, [(samples, rows, {})], samples)
     assert FeatureStore.open(tmp_path / "store")[0].flatten().tolist() == [-1.0, 0.0, 0.5]
+
+
+def test_joined_stores_keep_each_utterance_s_features(tmp_path):
+    build(tmp_path / "one")
+    with created(tmp_path / "two") as folder:
+        write_store(folder, [block(7, [3, 2], {"not mono": 1})], LIKE)
+    first, second = (FeatureStore.open(tmp_path / name) for name in ("one", "two"))
+    joined = join([first, second, first])
+    assert joined.ids == [*first.ids, *second.ids, *first.ids]
+    assert joined.lengths.tolist() == [2, 5, 4, 3, 2, 2, 5, 4]
+    for place, value in enumerate([0, 1, 2, 7, 8, 0, 1, 2]):
+        assert torch.equal(joined[place], torch.full((int(joined.lengths[place]), 3), float(value)))
+    assert joined.skipped == {"empty audio": 4, "not mono": 5}
+    picked = joined.select([4, 1], {})
+    assert [picked[place][0, 0].item() for place in (0, 1)] == [8, 1]
