@@ -122,7 +122,10 @@ def test_failing_names_file_line_and_remedy_in_one_line(config, tmp_path, fault)
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
-    [("name", "libri", "choose one of espeak, fsdd, librispeech, commonvoice, manifest"), ("on_bad", "ask", "choose fail or skip")],
+    [
+        ("name", "libri", "choose one of espeak, fsdd, librispeech, commonvoice, manifest"),
+        ("on_bad", "ask", "choose fail or skip"),
+    ],
 )
 def test_unknown_choice_is_refused(config, tmp_path, key, value, message):
     setattr(config.corpus, key, value)

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.benchmarks import compaction, masks, overhead, step
+from experiments.benchmarks import compaction, encoder, masks, overhead, step
 from experiments.benchmarks.__main__ import NAMES, parse
 from experiments.benchmarks.results import Goal, Result, ratio, show, write
 from experiments.benchmarks.turns import arch_of, make_task, random_batches
 from prune_bench.models.arch import block_weights
 from prune_bench.models.transducer import Transducer
+from prune_bench.models.wav2vec2 import Wav2Vec2
 from prune_bench.presets import preset
 
 
@@ -95,6 +96,23 @@ def test_compacted_model_has_half_of_heads_and_channels():
 def test_compaction_benchmark_reports_both_runtimes():
     result = compaction.run(rounds=2, presets=("smoke",))
     assert [row["model"] for row in result.rows] == ["smoke width, eager", "smoke width, onnx"]
+
+
+def test_encoder_is_timed_beside_a_plain_loop_of_the_same_widths(monkeypatch):
+    monkeypatch.setattr(encoder, "peak_memory", lambda key, name: 100.0)
+    result = encoder.run(rounds=2, name="smoke", memory="smoke")
+    assert {key: len(seconds) for key, seconds in result.seconds.items()} == {
+        encoder.DENSE: 2, encoder.PRUNED: 2, encoder.PLAIN: 2,
+    }  # fmt: skip
+    assert [goal.at_least for goal in result.goals] == [False, True, False]
+    arch = encoder.arch_of(preset("smoke", "ctc"))
+    ours, theirs = (sum(p.numel() for p in make(arch).parameters()) for make in (Wav2Vec2, encoder.plain_model))
+    assert ours == theirs
+
+
+@pytest.mark.slow
+def test_memory_of_whole_processes_is_measured():
+    assert encoder.peak_memory(encoder.PRUNED, "smoke") > 100
 
 
 def test_result_is_printed_and_written(tmp_path, capsys):
