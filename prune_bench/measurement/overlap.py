@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from prune_bench.pruning.masks import MaskSet, iou, lowest
+from prune_bench.pruning.criteria import magnitude
+from prune_bench.pruning.masks import MaskSet, Scores, iou, lowest
 from prune_bench.pruning.targets import find_targets
 
 
@@ -16,11 +17,12 @@ def kept_weights(model: nn.Module) -> MaskSet:
 
 def largest_weights(model: nn.Module, sparsity: float) -> tuple[MaskSet, float]:
     """The mask that magnitudes alone give, and the largest magnitude that it removes."""
-    weights = {name: weight.detach().abs() for name, weight in find_targets(model).items()}
-    removed = lowest(list(weights.values()), round(sparsity * sum(weight.numel() for weight in weights.values())))
-    masks = MaskSet({name: ~mask for name, mask in zip(weights, removed, strict=True)})
-    threshold = max((float(w[m].max()) for w, m in zip(weights.values(), removed, strict=True) if m.any()), default=0.0)
-    return masks, threshold
+    targets = find_targets(model)
+    count = round(sparsity * sum(weight.numel() for weight in targets.values()))
+    removed = lowest([Scores(magnitude, weight) for weight in targets.values()], count)
+    largest = [weight.detach()[mask].abs() for weight, mask in zip(targets.values(), removed, strict=True)]
+    threshold = max((float(values.max()) for values in largest if len(values)), default=0.0)
+    return MaskSet({name: ~mask for name, mask in zip(targets, removed, strict=True)}), threshold
 
 
 @torch.no_grad()

@@ -37,4 +37,6 @@ def gate_gradient(weight: Tensor, gradient: Tensor, dim: int, block: int = 1) ->
     return product.reshape(-1, block * product[0].numel()).sum(1)
 
 
+# The scores of a piece are a piece of the scores.
+ELEMENTWISE: tuple[Criterion, ...] = (magnitude, taylor)
 CRITERIA: dict[str, Criterion] = {"magnitude": magnitude, "random": random, "taylor": taylor}

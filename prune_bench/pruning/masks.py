@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,32 @@ from torch import Tensor
 _PIECE = 1 << 18
 
 
-def lowest(scores: Sequence[Tensor], count: int) -> list[Tensor]:
+class Scores:
+    """The scores of one tensor, computed a piece at a time, so that no copy of it is ever held.
+
+    `score` maps flat pieces of `values` to scores of the same length; what `kept` removes scores below all others.
+    """
+
+    def __init__(self, score: Callable[..., Tensor], *values: Tensor, kept: Tensor | None = None):
+        self.score, self.values, self.kept = score, [value.detach().reshape(-1) for value in values], kept
+        self.shape, self.device = values[0].shape, values[0].device
+
+    def numel(self) -> int:
+        return self.values[0].numel()
+
+    def part(self, place: slice) -> Tensor:
+        """The scores of some places of the flat tensor."""
+        scores = self.score(*(value[place] for value in self.values))
+        return scores if self.kept is None else scores.masked_fill(~self.kept.reshape(-1)[place], -math.inf)
+
+    def pieces(self) -> Iterator[tuple[slice, Tensor]]:
+        """Places and their scores, small enough for the cache."""
+        for first in range(0, self.numel(), _PIECE):
+            place = slice(first, first + _PIECE)
+            yield place, self.part(place)
+
+
+def lowest(scores: Sequence[Tensor | Scores], count: int) -> list[Tensor]:
     """Bool tensors marking exactly the `count` smallest scores over all tensors jointly.
 
     Exact under ties, which are common (a re-pruned tensor is full of zeros): equal scores fall in order of position.
@@ -22,29 +47,39 @@ def lowest(scores: Sequence[Tensor], count: int) -> list[Tensor]:
     Raises:
         ValueError: `count` is negative, larger than the number of scores, or a score is NaN.
     """
-    total = sum(score.numel() for score in scores)
+    ranked = [score if isinstance(score, Scores) else Scores(_itself, score) for score in scores]
+    total = sum(score.numel() for score in ranked)
     if not 0 <= count <= total:
         raise ValueError(f"cannot select {count} of {total} scores")
     if count in (0, total):
-        return [torch.full_like(score, count == total, dtype=torch.bool) for score in scores]
-    threshold, ties, equals = _boundary(scores, count, total)
-    if ties == equals:
-        return [score <= threshold for score in scores]
-    marked = [score < threshold for score in scores]
-    for piece, marks in zip(_pieces(scores), _pieces(marked), strict=True):
-        if ties == 0:
-            break
-        equal = piece == threshold
-        found = _true(equal)
-        if found <= ties:
-            marks |= equal
-        else:
-            marks[equal.nonzero()[:ties, 0]] = True
-        ties -= min(found, ties)
-    return marked
+        return [torch.full(score.shape, count == total, dtype=torch.bool, device=score.device) for score in ranked]
+    return list(_mark(ranked, *_boundary(ranked, count, total)))
 
 
-def _boundary(scores: Sequence[Tensor], k: int, total: int) -> tuple[float, int, int]:
+def _itself(score: Tensor) -> Tensor:
+    return score
+
+
+def _mark(scores: Sequence[Scores], threshold: float, ties: int, equals: int) -> Iterator[Tensor]:
+    """For each tensor, what lies below the threshold and the first `ties` of those `equals` that equal it."""
+    compare = torch.le if ties == equals else torch.lt
+    left = 0 if ties == equals else ties
+    for score in scores:
+        marks = torch.empty(score.numel(), dtype=torch.bool, device=score.device)
+        for place, piece in score.pieces():
+            compare(piece, threshold, out=marks[place])
+            if left:
+                equal = piece == threshold
+                found = _true(equal)
+                if found <= left:
+                    marks[place] |= equal
+                else:
+                    marks[place][equal.nonzero()[:left, 0]] = True
+                left -= min(found, left)
+        yield marks.view(score.shape)
+
+
+def _boundary(scores: Sequence[Scores], k: int, total: int) -> tuple[float, int, int]:
     """The k-th smallest score, how many of those equal to it are among the k smallest, and how many there are."""
     low, high = _bracket(scores, k, total)
     while True:
@@ -55,41 +90,35 @@ def _boundary(scores: Sequence[Tensor], k: int, total: int) -> tuple[float, int,
         if k > upto:
             low, high = high, math.inf
             continue
-        below = sum(_true(piece < low) for piece in _pieces(scores))
+        below = sum(_true(piece < low) for score in scores for _, piece in score.pieces())
         if below < k:
             return low, k - below, upto - below
         low, high = -math.inf, low
 
 
-def _between(scores: Sequence[Tensor], low: float, high: float) -> tuple[int, Tensor]:
+def _between(scores: Sequence[Scores], low: float, high: float) -> tuple[int, Tensor]:
     """How many scores are at most `low`, and those above it up to `high`."""
     above, inside = 0, []
-    for piece in _pieces(scores):
+    for _, piece in (found for score in scores for found in score.pieces()):
         over = piece > low
         above += _true(over)
         inside.append(piece.masked_select(over.logical_and_(piece <= high)).cpu())
     return sum(score.numel() for score in scores) - above, torch.cat(inside)
 
 
-def _bracket(scores: Sequence[Tensor], k: int, total: int) -> tuple[float, float]:
+def _bracket(scores: Sequence[Scores], k: int, total: int) -> tuple[float, float]:
     """Two values that almost surely enclose the k-th smallest, from a sample; infinite where it says too little."""
-    extremes = [score.aminmax() for score in scores if score.numel()]
-    if any(bool(low.isnan()) for low, _ in extremes):
-        raise ValueError("a score is NaN: the model diverged before it was pruned")
+    for _, piece in (found for score in scores for found in score.pieces()):
+        if bool(piece.sum().isnan()) and bool(piece.isnan().any()):
+            raise ValueError("a score is NaN: the model diverged before it was pruned")
     stride = round(total ** (1 / 3)) | 1  # as much work on the sample as on the scores that it leaves to rank
-    sample = torch.cat([score.flatten()[::stride].cpu() for score in scores])
+    sample = torch.cat([score.part(slice(None, None, stride)).cpu() for score in scores])
     position, margin = round(k / total * len(sample)), 3 * math.isqrt(len(sample)) + 1
     low, high = position - margin, position + margin
     return (
         float(sample.kthvalue(low + 1).values) if low >= 0 else -math.inf,
         float(sample.kthvalue(high + 1).values) if high < len(sample) else math.inf,
     )
-
-
-def _pieces(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Flat views small enough for the cache."""
-    for tensor in tensors:
-        yield from tensor.view(-1).split(_PIECE)
 
 
 def _true(mask: Tensor) -> int:

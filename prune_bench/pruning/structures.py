@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from prune_bench.pruning.allocation import Allocation
-from prune_bench.pruning.criteria import Criterion
-from prune_bench.pruning.masks import MaskSet
+from prune_bench.pruning.criteria import ELEMENTWISE, Criterion
+from prune_bench.pruning.masks import MaskSet, Scores
 
 
 class Slice(Protocol):
@@ -74,8 +74,17 @@ def lower(scores: Mapping[str, Tensor], kept: Masks) -> dict[str, Tensor]:
     return {name: s.masked_fill(~kept[name], -math.inf) if name in kept else s for name, s in scores.items()}
 
 
+def score(criterion: Criterion, weight: Tensor, generator: torch.Generator, kept: Tensor | None) -> Scores:
+    """Scores of single weights, those that `kept` removes below all others; made in passing where that can be done."""
+    if criterion not in ELEMENTWISE:
+        return Scores(lambda scores: scores, criterion(weight, weight.grad, generator), kept=kept)
+    if weight.grad is None:
+        return Scores(lambda weights: criterion(weights, None, None), weight, kept=kept)
+    return Scores(lambda weights, gradients: criterion(weights, gradients, None), weight, weight.grad, kept=kept)
+
+
 class Zeroing:
-    """Multiplies parameters by their masks, whose floating-point copies are made once a mask, not once an update."""
+    """Multiplies parameters by their masks, brought into their shapes once a mask and not once an update."""
 
     def __init__(self, factors: Callable[[MaskSet], Iterable[tuple[Tensor, Tensor]]]):
         self.factors = factors
@@ -85,7 +94,7 @@ class Zeroing:
     def __call__(self, masks: MaskSet) -> None:
         if self._masks is not masks:
             self._masks = masks
-            self._pairs = [(parameter, factor.to(parameter)) for parameter, factor in self.factors(masks)]
+            self._pairs = [(parameter, factor.to(parameter.device)) for parameter, factor in self.factors(masks)]
         for parameter, factor in self._pairs:
             parameter.data.mul_(factor)
 
@@ -102,8 +111,8 @@ class Weights:
     def select(
         self, criterion: Criterion, sparsity: float, generator: torch.Generator, kept: Masks = NOTHING
     ) -> MaskSet:
-        scores = {name: criterion(weight, weight.grad, generator) for name, weight in self.targets.items()}
-        return self.allocation(lower(scores, kept), round(sparsity * self.total))
+        scores = {name: score(criterion, weight, generator, kept.get(name)) for name, weight in self.targets.items()}
+        return self.allocation(scores, round(sparsity * self.total))
 
     def achieved(self, masks: MaskSet) -> float:
         return masks.sparsity

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from prune_bench.pruning.masks import MaskSet, iou, lowest
+from prune_bench.pruning.masks import MaskSet, Scores, iou, lowest
 
 
 def test_lowest_marks_exactly_the_smallest_scores():
@@ -69,3 +69,25 @@ def test_checksum_depends_on_every_element():
     masks["a"][17] = False
     assert masks.checksum() != before
     assert masks.sparsity == pytest.approx(1 / 30)
+
+
+def test_scores_made_in_passing_are_ranked_like_scores_held():
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.randn(700, 800, generator=generator).half().float() for _ in range(2)]  # many ties
+    gradients = [torch.randn(700, 800, generator=generator).half().float() for _ in range(2)]
+    held = lowest([(w * g).square() for w, g in zip(weights, gradients, strict=True)], 400_001)
+    passing = [Scores(lambda w, g: (w * g).square(), w, g) for w, g in zip(weights, gradients, strict=True)]
+    found = lowest(passing, 400_001)
+    assert all(torch.equal(a, b) for a, b in zip(held, found, strict=True))
+
+
+@pytest.mark.parametrize("count", [3, 700, 1500])
+def test_what_is_gone_goes_first(count):
+    weight = torch.randn(40, 50, generator=torch.Generator().manual_seed(1))
+    kept = torch.rand(40, 50, generator=torch.Generator().manual_seed(2)) > 0.4
+    (marked,) = lowest([Scores(torch.abs, weight, kept=kept)], count)
+    assert int(marked.sum()) == count
+    gone = int((~kept).sum())
+    assert int((marked & ~kept).sum()) == min(count, gone)
+    if count > gone:
+        assert weight[marked & kept].abs().max() < weight[~marked].abs().min()
