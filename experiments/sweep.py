@@ -28,8 +28,10 @@ usage: python experiments/sweep.py [key=value ...]
 
   table=table1 preset=tiny                          a published table or figure
   table=table1 extended=true references=true        more sparsities; dense models of each size from scratch
+  table=parp-figure7 languages=all                  a multilingual one; sparsity=0.1:0.9:0.1 where it varies
   method=l0 sparsity=0.5                            one run
   method=omp,parp,svd sparsity=0.2:0.8:0.2 seed=0,1 a grid: lists and first:last:step ranges multiply
+  task=ctc method=imp sparsity=0.9                  a pretrained wav2vec 2.0 encoder in the place of the transducer
 
 What is finished is not done again; an interrupted command goes on when started again.
 """
