@@ -32,10 +32,10 @@ def test_seeds_of_a_layer_give_mean_and_range():
     assert over_seeds([[1, 10], [3, 10], [5, 40]]) == [(3, 1, 5), (20, 10, 40)]
 
 
-def test_every_method_of_the_tables_has_a_colour_and_marker_of_its_own_there():
-    for table in TABLES.values():
-        methods = [cell.method for cell in table.cells(references=True) if cell.method not in table.references]
-        styles = {method: METHOD_STYLES[method] for method in methods}
+def test_every_method_of_a_report_has_a_colour_and_marker_of_its_own_there():
+    for report in (*TABLES.values(), *FIGURES.values()):
+        methods = {str(line["method"]) for line in report.configurations(references=True)}
+        styles = {method: METHOD_STYLES[method] for method in methods - {"dense", "continue_ft", "unpretrained"}}
         assert len({colour for colour, _ in styles.values()}) == len(styles)
         assert len({marker for _, marker in styles.values()}) == len(styles)
 
