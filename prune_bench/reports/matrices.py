@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 
 import matplotlib
@@ -12,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prune_bench.reports import notes
-from prune_bench.reports.files import write_text
-from prune_bench.reports.results import Cell, Results, Row, Setting, Timing
-from prune_bench.reports.sheets import MISSING, Heading, Sheet, to_csv, to_latex, to_markdown, to_text
-from prune_bench.reports.styles import INK, SETTINGS, save
+from prune_bench.reports.drawings import Drawing
+from prune_bench.reports.results import Cell, Results, Setting
+from prune_bench.reports.sheets import MISSING, Heading, Sheet
+from prune_bench.reports.styles import INK, SETTINGS
 from prune_bench.reports.tables import keys_of
 
 Matrix = Mapping[tuple[str, str], float]  # by (row, column); what is unknown is absent
@@ -33,7 +32,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class MatrixFigure:
+class MatrixFigure(Drawing):
     """Heat maps side by side, their columns languages. `unit` says what an entry is, `limits` bound its colours.
 
     `lines` are the runs, as cells; `fixed` holds what all share. `published` are a paper's facts about its figure.
@@ -62,24 +61,6 @@ class MatrixFigure:
     def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
         """What a sweep must run for this figure, as overrides of a configuration."""
         return [{**cell.overrides(), **dict(self.fixed)} for cell in self.lines]
-
-    def text(self, rows: Sequence[Row], timing: Timing | None = None, width: int | None = None) -> str:
-        """The matrices as numbers. Rows may be incomplete."""
-        return to_text(self.sheet(Results(rows, timing, self.by)), width)
-
-    def write(self, rows: Sequence[Row], timing: Timing | None, folder: Path) -> list[Path]:
-        """Write the figure as PNG and SVG, its numbers as Markdown, LaTeX and CSV; returns their paths.
-
-        Raises ValueError for rows that one figure must not mix.
-        """
-        results = Results(rows, timing, self.by)
-        sheet = self.sheet(results)
-        return [
-            *save(self.draw(results), folder / "figure"),
-            write_text(folder / "figure.md", to_markdown(sheet)),
-            write_text(folder / "figure.tex", to_latex(sheet, self.name)),
-            write_text(folder / "figure.csv", to_csv(sheet)),
-        ]
 
     def sheet(self, results: Results) -> Sheet:
         """One line for each row of each matrix."""

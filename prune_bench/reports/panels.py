@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -13,10 +12,10 @@ from matplotlib.ticker import MaxNLocator
 
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports import notes
-from prune_bench.reports.files import write_text
-from prune_bench.reports.results import Cell, Estimate, Results, Row, Setting, Timing
-from prune_bench.reports.sheets import MISSING, Heading, Sheet, to_csv, to_latex, to_markdown, to_text
-from prune_bench.reports.styles import METHOD_STYLES, SETTINGS, label_right, save
+from prune_bench.reports.drawings import Drawing
+from prune_bench.reports.results import Cell, Estimate, Results, Setting
+from prune_bench.reports.sheets import MISSING, Heading, Sheet
+from prune_bench.reports.styles import METHOD_STYLES, SETTINGS, label_right
 from prune_bench.reports.tables import keys_of
 
 WIDTH, HEIGHT = 3.9, 3.8
@@ -35,7 +34,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class SparsityFigure:
+class SparsityFigure(Drawing):
     """`methods` at each of `sparsities`, and references that are not pruned as level lines, in every panel.
 
     `published` are the facts that a paper states about its own figure, `setting` what it was measured on; `fixed` holds
@@ -72,24 +71,6 @@ class SparsityFigure:
         lines = [(method, 0.0) for method in self.references]
         lines += [(method, sparsity) for method in self.methods for sparsity in sparsities]
         return [Cell(*line, panel.setting) for line in lines]
-
-    def text(self, rows: Sequence[Row], timing: Timing | None = None, width: int | None = None) -> str:
-        """The figure's numbers for a terminal of `width` characters. Rows may be incomplete."""
-        return to_text(self.sheet(Results(rows, timing, self.by)), width)
-
-    def write(self, rows: Sequence[Row], timing: Timing | None, folder: Path) -> list[Path]:
-        """Write the figure as PNG and SVG, its numbers as Markdown, LaTeX and CSV; returns their paths.
-
-        Raises ValueError for rows that one figure must not mix.
-        """
-        results = Results(rows, timing, self.by)
-        sheet = self.sheet(results)
-        return [
-            *save(self.draw(results), folder / "figure"),
-            write_text(folder / "figure.md", to_markdown(sheet)),
-            write_text(folder / "figure.tex", to_latex(sheet, self.name)),
-            write_text(folder / "figure.csv", to_csv(sheet)),
-        ]
 
     def sheet(self, results: Results) -> Sheet:
         """One line for each method and sparsity that has a run, one column a panel."""

@@ -1,0 +1,50 @@
+"""What every figure does with its numbers: print them, and write them beside the drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from prune_bench.reports.files import write_text
+from prune_bench.reports.results import Results, Row, Timing
+from prune_bench.reports.sheets import Sheet, to_csv, to_latex, to_markdown, to_text
+from prune_bench.reports.styles import save
+
+
+class Drawing:
+    """A figure whose numbers make a sheet; a subclass gives `name`, `by`, `sheet` and `draw`."""
+
+    name: str
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """The keys that tell the runs' settings apart."""
+        raise NotImplementedError
+
+    def sheet(self, results: Results) -> Sheet:
+        """The numbers as text cells."""
+        raise NotImplementedError
+
+    def draw(self, results: Results) -> Figure:
+        """The picture."""
+        raise NotImplementedError
+
+    def text(self, rows: Sequence[Row], timing: Timing | None = None, width: int | None = None) -> str:
+        """The figure's numbers for a terminal of `width` characters. Rows may be incomplete."""
+        return to_text(self.sheet(Results(rows, timing, self.by)), width)
+
+    def write(self, rows: Sequence[Row], timing: Timing | None, folder: Path) -> list[Path]:
+        """Write the figure as PNG and SVG, its numbers as Markdown, LaTeX and CSV; returns their paths.
+
+        Raises ValueError for rows that one figure must not mix.
+        """
+        results = Results(rows, timing, self.by)
+        sheet = self.sheet(results)
+        return [
+            *save(self.draw(results), folder / "figure"),
+            write_text(folder / "figure.md", to_markdown(sheet)),
+            write_text(folder / "figure.tex", to_latex(sheet, self.name)),
+            write_text(folder / "figure.csv", to_csv(sheet)),
+        ]
