@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torchaudio.models import Wav2Vec2Model, wav2vec2_model
 
 from experiments.benchmarks.masks import resident
-from experiments.benchmarks.overhead import HookClock
+from experiments.benchmarks.overhead import HookClock, sum_laps
 from experiments.benchmarks.results import Goal, Result, ratio, spread
 from experiments.benchmarks.turns import UNITS_A_SECOND, Variant, precision_on, quiet, take_turns
 from prune_bench.callbacks import PARP
@@ -46,8 +46,7 @@ def run(rounds: int = ROUNDS, device: str = "cpu", name: str = "tiny", memory: s
     }
     take_turns(list(variants.values()), noise(config, 4), rounds * interval, interval, device, in_a_row=interval)
     result = Result(f"Fine-tuning steps of the encoder, {name}, {device}")
-    laps = {key: [sum(s[i : i + interval]) for i in range(0, len(s), interval)] for key, s in
-            ((key, variant.seconds) for key, variant in variants.items())}  # fmt: skip
+    laps = {key: sum_laps(variant.seconds, interval) for key, variant in variants.items()}
     result.seconds = laps
     for key, seconds in laps.items():
         over = f"{ratio(seconds, laps[DENSE]) - 1:+.1%}" if key != DENSE else ""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from prune_bench.config import Config, EncoderConfig, FitConfig
 from prune_bench.data.batches import Batch
@@ -70,7 +70,8 @@ class CtcRecognizer:
     def describe(self, model: Wav2Vec2, dense: Wav2Vec2) -> dict[str, Any]:
         """The kept fraction of each weight matrix."""
         ours, theirs = (dict(one.named_parameters()) for one in (model, dense))
-        return {"kept": {name: _nonzero(ours[name]) / theirs[name].numel() for name in dense.block_matrices()}}
+        counts = {name: int(ours[name].count_nonzero()) for name in dense.block_matrices()}
+        return {"kept": {name: count / theirs[name].numel() for name, count in counts.items()}}
 
 
 def make_arch(encoder: EncoderConfig) -> Wav2Vec2Arch:
@@ -90,7 +91,3 @@ def make_arch(encoder: EncoderConfig) -> Wav2Vec2Arch:
         layers=(BlockArch(heads, ffn),) * layers,
         normalize=encoder.norm == "layer_norm",
     )
-
-
-def _nonzero(weight: nn.Parameter) -> int:
-    return int(weight.count_nonzero())

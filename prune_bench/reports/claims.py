@@ -104,7 +104,7 @@ class Level:
 class Comparison:
     """`a < b`, or with a relative margin `a < b (1 + margin)`."""
 
-    a: Term
+    a: Term | Level
     b: Term | AtSizeOf | Level
     margin: float = 0.0
 

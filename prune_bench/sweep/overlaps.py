@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from prune_bench.artefacts import load_model
-from prune_bench.callbacks import RP
+from prune_bench.callbacks import OMP, RP
 from prune_bench.config import Config, from_dict
-from prune_bench.measurement.overlap import largest_weights
 from prune_bench.models.pretrained import load_pretrained
 from prune_bench.pruning.masks import MaskSet, iou
 from prune_bench.sweep.files import read_json, write_text
@@ -45,8 +44,8 @@ def compare_table(folder: Path, config: Config, report: Reporter) -> None:
         masks = groups.setdefault(run_id(replace(run, corpus=replace(run.corpus, language=""))), {})
         if not masks:
             start = start_model(run)
-            masks["mpi"], masks["rp"] = largest_weights(start, SPARSITY)[0], RP(SPARSITY, seed=run.seed).choose(start)
-        masks[row["run"]] = largest_weights(load_model(run_folder(run) / "model"), SPARSITY)[0]
+            masks["mpi"], masks["rp"] = OMP(SPARSITY).choose(start), RP(SPARSITY, seed=run.seed).choose(start)
+        masks[row["run"]] = OMP(SPARSITY).choose(load_model(run_folder(run) / "model"))
         report("comparing masks", done, len(rows))
     overlaps = {
         name: {other: iou(mask, against) for other, against in masks.items()}

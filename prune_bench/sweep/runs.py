@@ -42,7 +42,7 @@ def sections(config: Config) -> tuple[str, ...]:
         "continue_ft": (*dense, "method", "final"),
         "scratch": (*dense, "method", "sparsity"),
         "unpretrained": (*dense, "method"),
-        "pretraining": ("encoder", "pretraining"),
+        "pretraining": ("features", "encoder", "pretraining"),
     }
     return special.get(config.method, (*dense, "method", "sparsity", "final", "pruning"))
 

@@ -13,11 +13,13 @@ import lightning
 from torch import nn
 
 from prune_bench.artefacts import load_model, weights_sha
+from prune_bench.callbacks import OMP
 from prune_bench.config import Config
 from prune_bench.data import Corpus, prepare, prepare_unlabelled
 from prune_bench.measurement.evaluation import evaluate
 from prune_bench.measurement.overlap import compare_with_start
 from prune_bench.measurement.size import measure_size
+from prune_bench.pruning.methods import find_method
 from prune_bench.recognizers import recognizer_of
 from prune_bench.sweep.files import write_text
 from prune_bench.sweep.fits import fit, hardware, make_task
@@ -94,10 +96,12 @@ def measure(folder: Path, config: Config, corpus: Corpus, report: Reporter) -> R
 
 def measure_overlap(model: Any, config: Config, corpus: Corpus) -> Row:
     """How a mask of single weights compares with that of the weights which the run started from."""
-    if config.sparsity == 0 or config.pruning.structure != "weights":
+    masked = "structure" in find_method(config.method).knobs and config.pruning.structure == "weights"
+    if config.sparsity == 0 or not masked:
         return {}
     lightning.seed_everything(config.seed, verbose=False)
-    return compare_with_start(model, make_task(config, corpus).model, config.sparsity)
+    start = make_task(config, corpus).model
+    return compare_with_start(model, start, OMP(config.sparsity).choose(start))
 
 
 def measure_costs(model: Any, path: Path, config: Config) -> Row:

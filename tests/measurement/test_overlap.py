@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from prune_bench.measurement.overlap import compare_with_start, kept_weights, largest_weights
+from prune_bench.callbacks import OMP
+from prune_bench.measurement.overlap import compare_with_start
 
 
 @pytest.fixture
@@ -15,30 +16,34 @@ def start() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 2))
 
 
-def test_magnitude_pruning_of_the_start_overlaps_itself_wholly(start):
-    model = copy.deepcopy(start)
-    masks, threshold = largest_weights(start, 0.5)
-    for name, weight in model.named_parameters():
-        if name in masks:
-            weight.data.mul_(masks[name])
-    assert kept_weights(model).sparsity == 0.5
-    assert compare_with_start(model, start, 0.5) == {"overlap.start": 1.0, "threshold": threshold}
-    kept = torch.cat([start.get_parameter(name)[mask].abs() for name, mask in masks.items()])
-    assert threshold < kept.min()
+@pytest.fixture
+def mask(start):
+    return OMP(0.5).choose(start)
 
 
-def test_one_exchanged_weight_by_hand(start):
+@pytest.fixture
+def pruned(start, mask) -> nn.Module:
     model = copy.deepcopy(start)
-    masks, _ = largest_weights(start, 0.5)
-    for name, weight in model.named_parameters():
-        if name in masks:
-            weight.data.mul_(masks[name])
-    name, mask = next(iter(masks.items()))
-    weight = model.get_parameter(name).data
-    weight[tuple(mask.nonzero()[0])] = 0.0
-    weight[tuple((~mask).nonzero()[0])] = 1.0
-    assert compare_with_start(model, start, 0.5)["overlap.start"] == 63 / 65
+    for name in mask:
+        model.get_parameter(name).data.mul_(mask[name])
+    return model
+
+
+def test_magnitude_pruning_of_the_start_overlaps_itself_wholly(start, mask, pruned):
+    found = compare_with_start(pruned, start, mask)
+    assert found["overlap.start"] == 1.0
+    removed = torch.cat([start.get_parameter(name)[~mask[name]].abs() for name in mask])
+    assert found["threshold"] == removed.max()
+    assert found["threshold"] < min(start.get_parameter(name)[mask[name]].abs().min() for name in mask)
+
+
+def test_one_exchanged_weight_by_hand(start, mask, pruned):
+    name = next(iter(mask))
+    weight = pruned.get_parameter(name).data
+    weight[tuple(mask[name].nonzero()[0])] = 0.0
+    weight[tuple((~mask[name]).nonzero()[0])] = 1.0
+    assert compare_with_start(pruned, start, mask)["overlap.start"] == 63 / 65
 
 
 def test_without_pruning_nothing_is_removed(start):
-    assert compare_with_start(start, start, 0.0) == {"overlap.start": 1.0, "threshold": 0.0}
+    assert compare_with_start(start, start, OMP(0.0).choose(start)) == {"overlap.start": 1.0, "threshold": 0.0}

@@ -31,7 +31,9 @@ SCOPES = {"smoke": Scope(("es", DUTCH), (0.5, 0.9))}
 
 def scope_of(rows: Sequence[Row]) -> Scope:
     """What finished rows cover; the default where they do not say."""
-    phones = {value_of(row, "corpus.language") for row in rows if value_of(row, "corpus.targets") == "phones"}
+    spoken = [row for row in rows if value_of(row, "corpus.targets") == "phones"]
+    phones = {value_of(row, "corpus.language") for row in spoken}
+    phones |= {language for row in spoken for language in value_of(row, "corpus.joint").split("+")}
     varied = {row["sparsity"] for row in rows if row["sparsity"] and value_of(row, "corpus.labels") != "10min"}
     default = Scope()
     languages = tuple(language for language in ALL_LANGUAGES if language in phones)
