@@ -185,3 +185,29 @@ def test_a_command_chooses_languages_and_sparsities_and_its_rows_remember():
 def test_words_a_report_cannot_take_are_refused(words, message):
     with pytest.raises(ValueError, match=message):
         read_grid(["table=parp-figure7", *words], REPORTS)
+
+
+@pytest.mark.parametrize("languages", ["", "languages=es,nl"])
+def test_figure4_prints_its_joint_model_for_whatever_languages_it_was_run_with(languages):
+    words = [word for word in ("table=parp-figure4", languages) if word]
+    joint = {config.corpus.joint for config in read_grid(words, REPORTS).configs} - {""}
+    rows = []
+    for config in read_grid([*words, "preset=smoke"], REPORTS).configs if languages else []:
+        rows.append(fake({"method": config.method, "sparsity": config.sparsity, "corpus.joint": config.corpus.joint,
+                          "corpus.language": "nl", "corpus.targets": "phones", "corpus.labels": "1h",
+                          "pretraining.languages": config.pretraining.languages}))  # fmt: skip
+    rows = rows or rows_of(REPORTS["parp-figure4"])
+    report = parp.FIGURES["parp-figure4"].make(parp.scope_of(rows))
+    results = Results(rows, by=report.by)
+    assert {dict(panel.setting)["corpus.joint"] for panel in report.panels} - {""} == joint
+    assert all(report.points(panel, results).keys() == {"dense", "omp", "parp"} for panel in report.panels)
+
+
+@pytest.mark.parametrize("method", ["parp", "imp"])
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_wrong_number_of_fine_tunings_is_no_reproduction(method, change):
+    claims = parp.CLAIMS["parp-claims"].report
+    rows = [fake(line, seed) for seed in (0, 1, 2) for line in parp.TABLES["parp-table1"].configurations()]
+    for one in rows:
+        one["fine_tunings"] += change * (one["method"] == method)
+    assert {v.claim.name: v.ours for v in claims.judge(rows, {})}["one_fine_tuning"] != "reproduced"

@@ -83,7 +83,8 @@ def test_pretraining_is_shared_by_everything_but_what_shapes_it():
     for key, value in {"corpus.language": "nl", "seed": 3, "final.steps": 9, "tokenizer.kind": "words",
                        "finetuning.dropout": 0.3}.items():  # fmt: skip
         assert pretraining(override(BASE, {key: value})) == shared
-    for key, value in {"encoder.width": 96, "pretraining.languages": "en+nl", "pretraining.fit.steps": 9}.items():
+    for key, value in {"encoder.width": 96, "pretraining.languages": "en+nl", "pretraining.fit.steps": 9,
+                       "features.sample_rate": 8000}.items():  # fmt: skip
         assert pretraining(override(BASE, {key: value})) != shared
 
 

@@ -110,3 +110,13 @@ def test_the_corpus_stage_makes_the_features(make_config, trained):
                     (run_folder(config).parents[1], trained))  # fmt: skip
     assert made == before
     shutil.rmtree(run_folder(config).parents[1])
+
+
+def test_a_method_without_masks_has_no_overlap_whatever_the_structure_of_others(make_config, place_dense):
+    rows = []
+    for method in ("svd", "omp"):
+        config = make_config(method=method, sparsity=0.3, pruning__structure="weights")
+        place_dense(config)
+        rows.append(finish(config))
+    assert [row["status"] for row in rows] == ["done", "done"]
+    assert ["overlap.start" in row for row in rows] == [False, True]

@@ -11,8 +11,10 @@ from typing import Any
 
 from .claims import make_claims
 from .figures import make_figures
-from .scopes import Scope, ScopedReport
+from .scopes import Scope, ScopedReport, scope_of
 from .tables import make_tables
+
+__all__ = ["CLAIMS", "FIGURES", "TABLES", "Scope", "make_tables", "scope_of"]
 
 
 def scoped(make: Callable[[Scope], Mapping[str, Any]]) -> dict[str, ScopedReport]:

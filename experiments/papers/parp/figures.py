@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Any
+
 from prune_bench.reports.matrices import MatrixFigure, Part, overlap_matrix, transfer_matrix
 from prune_bench.reports.panels import Panel, SparsityFigure
 from prune_bench.reports.results import Cell, Setting
@@ -25,123 +28,147 @@ def dutch(pretraining: Setting, joint: str = "") -> Setting:
 
 def transfers(method: str, languages: tuple[str, ...]) -> tuple[Cell, ...]:
     """A mask of every language for every language."""
-    pairs = ((one, other) for one in languages for other in languages)
-    return tuple(
-        Cell(method, SHARED, (("corpus.language", target), ("pruning.mask_language", source)))
-        for target, source in pairs
+    keys = "corpus.language", "pruning.mask_language"
+    return tuple(Cell(method, SHARED, tuple(zip(keys, pair, strict=True))) for pair in product(languages, languages))
+
+
+def in_english(scope: Scope, **figure: Any) -> SparsityFigure:
+    """A figure of English speech with ten hours of labels."""
+    return SparsityFigure(setting=LIBRISPEECH, sparsities=scope.sparsities, fixed=ENGLISH, **figure)
+
+
+def make_figure1(scope: Scope) -> SparsityFigure:
+    return in_english(
+        scope,
+        name="parp-figure1",
+        title="Figure 1. What a sparse encoder costs",
+        panels=(
+            Panel("fine-tunings", "fine_tunings", digits=0, bottom=0),
+            Panel("updates of all fine-tunings", "updates.total", digits=0, bottom=0),
+            Panel("minutes of training", "minutes", bottom=0),
+        ),
+        methods=("omp", "imp", "parp"),
+        published=("Published: IMP grows linearly; at 90 % PARP takes 1 fine-tuning, OMP 2, IMP 10.",),
     )
+
+
+def make_figure2(scope: Scope) -> MatrixFigure:
+    languages = scope.languages
+    return MatrixFigure(
+        name="parp-figure2",
+        title="Figure 2. How the masks of languages overlap (IOU at 50 %)",
+        parts=(
+            Part("H2L", (*languages, "MPI", "RP"), overlap_matrix(languages, H2L)),
+            Part("CSR", (*languages, "MPI", "RP"), overlap_matrix(languages, CSR)),
+        ),
+        columns=languages,
+        lines=tuple(Cell("dense").within((*setting, *each)) for setting in (H2L, CSR) for each in scope.each),
+        unit="IOU with the mask of",
+        limits=(0.3, 1.0),
+        published=("Published: all pairs of languages and MPI above 0.9; RP at chance, 0.333.",),
+        setting=COMMON_VOICE,
+        fixed=PHONES,
+        compared=True,
+    )
+
+
+def make_figure3(scope: Scope) -> SparsityFigure:
+    return SparsityFigure(
+        name="parp-figure3",
+        title="Figure 3. Error rate against sparsity for three amounts of labels",
+        panels=amounts("WER %"),
+        methods=("omp", "imp", "parp", "parp_p"),
+        published=(
+            "Published: 60-80 % cost PARP and PARP-P little; OMP, IMP and MPI are never below dense; PARP dips "
+            "below it at low sparsity with 10 min; the gap to the others widens with sparsity; at the high end "
+            "PARP is on par with IMP and PARP-P clearly better.",
+        ),
+        setting=LIBRISPEECH,
+        sparsities=scope.sparsities,
+        fixed=(("corpus.language", "en"),),
+    )
+
+
+def make_figure4(scope: Scope) -> SparsityFigure:
+    languages = scope.languages
+    return SparsityFigure(
+        name="parp-figure4",
+        title="Figure 4. Dutch phone error rate against sparsity",
+        panels=(
+            Panel("H2L, PER %", "wer.test-clean", dutch(H2L)),
+            Panel("CSR, PER %", "wer.test-clean", dutch(CSR)),
+            Panel("CSR, all languages at once, PER %", "wer.test-clean", dutch(CSR, "+".join(languages))),
+        ),
+        methods=("omp", "parp"),
+        published=(
+            "Published: OMP and PARP lose little to 50 % (H2L) and 70 % (CSR); PARP is better than OMP everywhere "
+            "on H2L, only at high sparsity on CSR; joint training helps OMP at 60-80 % on H2L and not on CSR.",
+        ),
+        setting=COMMON_VOICE,
+        sparsities=scope.sparsities,
+        fixed=PHONES,
+    )
+
+
+def make_figure5(scope: Scope) -> SparsityFigure:
+    return in_english(
+        scope,
+        name="parp-figure5",
+        title="Figure 5. How far PARP's final mask is from magnitude pruning at the start",
+        panels=(
+            Panel("overlap (IOU) with the first mask", "overlap.start", digits=4, top=1.0),
+            Panel("threshold of the first mask", "threshold", digits=4),
+            Panel("learning rate x n", "reach.interval", digits=4),
+            Panel("learning rate x N", "reach.fit", digits=3),
+        ),
+        methods=("parp",),
+        published=(
+            "Published: above 99.99 % from 20 % sparsity on. A revived weight must outgrow the threshold in n "
+            "updates, each of at most about the learning rate.",
+        ),
+    )
+
+
+def make_figure6(scope: Scope) -> SparsityFigure:
+    return in_english(
+        scope,
+        name="parp-figure6",
+        title="Figure 6. PARP from a random mask and from magnitudes",
+        panels=tuple(Panel(f"{split}, WER %", f"wer.{split}") for split in SPLITS),
+        methods=("rp", "parp_random", "parp"),
+        published=("Published: from a random mask PARP is about as bad as random pruning.",),
+    )
+
+
+def make_figure7(scope: Scope) -> MatrixFigure:
+    languages = scope.languages
+    return MatrixFigure(
+        name="parp-figure7",
+        title="Figure 7. What a mask is worth in another language, at 50 %",
+        parts=(
+            Part("fixed", (*languages, "RP"), transfer_matrix("transfer", languages, SHARED, "wer.test-clean")),
+            Part("PARP", languages, transfer_matrix("parp_transfer", languages, SHARED, "wer.test-clean")),
+        ),
+        columns=languages,
+        lines=(
+            *transfers("transfer", languages),
+            *transfers("parp_transfer", languages),
+            *(Cell("rp", SHARED).within((*each, ("pruning.mask_language", ""))) for each in scope.each),
+        ),
+        unit="relative gain over its own mask, in",
+        limits=(-0.5, 0.1),
+        published=(
+            "Published: with fixed masks languages cluster (for ru, masks of es, fr, it, ky and nl do much worse "
+            "than those of sv, tr, tt and zh); with PARP nothing is lost.",
+        ),
+        setting=COMMON_VOICE,
+        fixed=(*PHONES, *H2L),
+    )
+
+
+MAKERS = (make_figure1, make_figure2, make_figure3, make_figure4, make_figure5, make_figure6, make_figure7)
 
 
 def make_figures(scope: Scope) -> dict[str, SparsityFigure | MatrixFigure]:
     """The figures by name."""
-    languages = scope.languages
-    return {
-        "parp-figure1": SparsityFigure(
-            name="parp-figure1",
-            title="Figure 1. What a sparse encoder costs",
-            panels=(
-                Panel("fine-tunings", "fine_tunings", digits=0, bottom=0),
-                Panel("updates of all fine-tunings", "updates.total", digits=0, bottom=0),
-                Panel("minutes of training", "minutes", bottom=0),
-            ),
-            methods=("omp", "imp", "parp"),
-            published=("Published: IMP grows linearly; at 90 % PARP takes 1 fine-tuning, OMP 2, IMP 10.",),
-            setting=LIBRISPEECH,
-            sparsities=scope.sparsities,
-            fixed=ENGLISH,
-        ),
-        "parp-figure3": SparsityFigure(
-            name="parp-figure3",
-            title="Figure 3. Error rate against sparsity for three amounts of labels",
-            panels=amounts("WER %"),
-            methods=("omp", "imp", "parp", "parp_p"),
-            published=(
-                "Published: 60-80 % cost PARP and PARP-P little; OMP, IMP and MPI are never below dense; PARP dips "
-                "below it at low sparsity with 10 min; the gap to the others widens with sparsity; at the high end "
-                "PARP is on par with IMP and PARP-P clearly better.",
-            ),
-            setting=LIBRISPEECH,
-            sparsities=scope.sparsities,
-            fixed=(("corpus.language", "en"),),
-        ),
-        "parp-figure4": SparsityFigure(
-            name="parp-figure4",
-            title="Figure 4. Dutch phone error rate against sparsity",
-            panels=(
-                Panel("H2L, PER %", "wer.test-clean", dutch(H2L)),
-                Panel("CSR, PER %", "wer.test-clean", dutch(CSR)),
-                Panel("CSR, all languages at once, PER %", "wer.test-clean", dutch(CSR, "+".join(languages))),
-            ),
-            methods=("omp", "parp"),
-            published=(
-                "Published: OMP and PARP lose little to 50 % (H2L) and 70 % (CSR); PARP is better than OMP everywhere "
-                "on H2L, only at high sparsity on CSR; joint training helps OMP at 60-80 % on H2L and not on CSR.",
-            ),
-            setting=COMMON_VOICE,
-            sparsities=scope.sparsities,
-            fixed=PHONES,
-        ),
-        "parp-figure5": SparsityFigure(
-            name="parp-figure5",
-            title="Figure 5. How far PARP's final mask is from magnitude pruning at the start",
-            panels=(
-                Panel("overlap (IOU) with the first mask", "overlap.start", digits=4, top=1.0),
-                Panel("threshold of the first mask", "threshold", digits=4),
-                Panel("learning rate x n", "reach.interval", digits=4),
-                Panel("learning rate x N", "reach.fit", digits=3),
-            ),
-            methods=("parp",),
-            published=(
-                "Published: above 99.99 % from 20 % sparsity on. A revived weight must outgrow the threshold in n "
-                "updates, each of at most about the learning rate.",
-            ),
-            setting=LIBRISPEECH,
-            sparsities=scope.sparsities,
-            fixed=ENGLISH,
-        ),
-        "parp-figure6": SparsityFigure(
-            name="parp-figure6",
-            title="Figure 6. PARP from a random mask and from magnitudes",
-            panels=tuple(Panel(f"{split}, WER %", f"wer.{split}") for split in SPLITS),
-            methods=("rp", "parp_random", "parp"),
-            published=("Published: from a random mask PARP is about as bad as random pruning.",),
-            setting=LIBRISPEECH,
-            sparsities=scope.sparsities,
-            fixed=ENGLISH,
-        ),
-        "parp-figure2": MatrixFigure(
-            name="parp-figure2",
-            title="Figure 2. How the masks of languages overlap (IOU at 50 %)",
-            parts=(
-                Part("H2L", (*languages, "MPI", "RP"), overlap_matrix(languages, H2L)),
-                Part("CSR", (*languages, "MPI", "RP"), overlap_matrix(languages, CSR)),
-            ),
-            columns=languages,
-            lines=tuple(Cell("dense").within((*setting, *each)) for setting in (H2L, CSR) for each in scope.each),
-            unit="IOU with the mask of",
-            limits=(0.3, 1.0),
-            published=("Published: all pairs of languages and MPI above 0.9; RP at chance, 0.333.",),
-            setting=COMMON_VOICE,
-            fixed=PHONES,
-            compared=True,
-        ),
-        "parp-figure7": MatrixFigure(
-            name="parp-figure7",
-            title="Figure 7. What a mask is worth in another language, at 50 %",
-            parts=(
-                Part("fixed", (*languages, "RP"), transfer_matrix("transfer", languages, SHARED, "wer.test-clean")),
-                Part("PARP", languages, transfer_matrix("parp_transfer", languages, SHARED, "wer.test-clean")),
-            ),
-            columns=languages,
-            lines=(*transfers("transfer", languages), *transfers("parp_transfer", languages),
-                   *(Cell("rp", SHARED, ((*each[0],), ("pruning.mask_language", ""))) for each in scope.each)),
-            unit="relative gain over its own mask, in",
-            limits=(-0.5, 0.1),
-            published=(
-                "Published: with fixed masks languages cluster (for ru, masks of es, fr, it, ky and nl do much worse "
-                "than those of sv, tr, tt and zh); with PARP nothing is lost.",
-            ),
-            setting=COMMON_VOICE,
-            fixed=(*PHONES, *H2L),
-        ),
-    }  # fmt: skip
+    return {figure.name: figure for figure in (make(scope) for make in MAKERS)}
