@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
@@ -34,9 +35,9 @@ def flat_keys(config: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def expand_values(text: str) -> list[str]:
-    """`0.2,0.5` -> two values; `0.1:0.9:0.1` -> nine (first, last, step; the last is included)."""
+    """`0.2,0.5` -> two values; `0.1:0.9:0.1` -> nine (first, last, step; the last is included). Commas in [] stay."""
     values: list[str] = []
-    for part in text.split(","):
+    for part in re.split(r",(?![^\[]*\])", text):
         bounds = part.split(":")
         if len(bounds) != 3:
             values.append(part)

@@ -36,6 +36,12 @@ def test_ranges_include_their_end():
     assert [cell[2] for cell in cells("method=omp", "sparsity=0.1:0.3:0.1")] == [0.0, 0.1, 0.2, 0.3]
 
 
+def test_commas_within_brackets_stay():
+    convs = "[(32, 20, 10), (32, 3, 2)]"
+    found = read_grid(["task=ctc", f"encoder.convs={convs},[(8, 20, 10)] + [(32, 3, 2)] * 2"], {}).configs
+    assert {config.encoder.convs for config in found} == {convs, "[(8, 20, 10)] + [(32, 3, 2)] * 2"}
+
+
 def test_a_table_gives_its_lines_for_every_seed():
     grid = read_grid(["table=table1", "seed=0,1", "preset=smoke"], {"table1": Lines()})
     assert [(config.method, config.sparsity) for config in grid.configs if config.seed == 1] == CELLS
