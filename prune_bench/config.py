@@ -131,7 +131,8 @@ class PretrainingConfig:
     `source` is `own`, `random`, or published weights: a bundle's name (`wav2vec2` in the encoder's size, `xlsr-53`), a
     Hugging Face folder, a fairseq checkpoint.
     Languages join with `+` and share `utterances` evenly; `corpus`, `root` and `train` say whose audio is heard.
-    Each frame starts a hidden stretch of `length` frames with chance `start`; `clusters` units are predicted.
+    Each frame starts a hidden stretch of `length` frames with chance `start`; `clusters` units are predicted, and a
+    visible frame counts `visible` times as much as a hidden one (0 in HuBERT).
     """
 
     source: str = "own"
@@ -143,6 +144,7 @@ class PretrainingConfig:
     clusters: int = 100
     start: float = 0.08
     length: int = 10
+    visible: float = 0.0
     seed: int = 0
     fit: FitConfig = field(default_factory=FitConfig)
 

@@ -13,6 +13,7 @@ def base(name: str) -> Config:
     """What all sizes share: waveforms, letters, single weights."""
     config = Config(preset=name, task="ctc")
     config.features.kind = "waveform"
+    config.pretraining.visible = 1.0
     config.features.time_masks, config.features.time_width = 2, 10
     config.tokenizer.kind = "characters"
     config.pruning.structure = "weights"
@@ -25,11 +26,13 @@ def base(name: str) -> Config:
 def tiny() -> Config:
     """Under three million weights, pretrained on eight hours of synthetic speech in 25 minutes on two cores."""
     config = base("tiny")
-    config.corpus.train_utterances, config.corpus.dev_utterances, config.corpus.test_utterances = 600, 100, 400
+    config.corpus.train_utterances, config.corpus.dev_utterances, config.corpus.test_utterances = 4000, 100, 400
+    config.encoder.convs = "[(64, 20, 10)] + [(64, 3, 2)] * 3 + [(64, 2, 2)] * 2"
+    config.pretraining.start = 0.04
     fit = config.pretraining.fit
-    fit.steps, fit.devices, fit.learning_rate, fit.frames = 2500, 2, 1e-3, 50 * SECOND
+    fit.steps, fit.devices, fit.learning_rate = 5000, 2, 2e-3
     for fit in (config.dense, config.final):
-        fit.steps, fit.learning_rate = 400, 5e-4
+        fit.steps, fit.learning_rate = 400, 2e-3
     return config
 
 

@@ -28,4 +28,4 @@ def make_pretraining(config: Config, store: FeatureStore, folder: Path) -> Pretr
         torch.save(units.centres, path)
 
     units.centres.copy_(torch.load(cached(folder / "units.pt", find), weights_only=True))
-    return PretrainingTask(model, units, heard.fit, heard.start, heard.length, heard.seed)
+    return PretrainingTask(model, units, heard)

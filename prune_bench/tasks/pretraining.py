@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prune_bench.config import FitConfig
+from prune_bench.config import PretrainingConfig
 from prune_bench.models.wav2vec2 import Wav2Vec2
 from prune_bench.tasks.training import TrainingTask
 from prune_bench.tasks.units import AcousticUnits
@@ -20,25 +20,17 @@ if TYPE_CHECKING:
 class PretrainingTask(TrainingTask):
     """Masked prediction on (batch, samples, 1) waveforms (HuBERT, Hsu et al., 2021); transcripts are not read.
 
-    Each frame starts a hidden stretch of `length` frames with chance `start`; a learned vector stands in for hidden
-    frames before the Transformer. The loss is the cross-entropy of their units, in nats a hidden frame. The head and
+    Each frame starts a hidden stretch of `recipe.length` frames with chance `recipe.start`; a learned vector stands in
+    for hidden frames before the Transformer. The loss is the cross-entropy of the frames' units in nats a frame, where
+    a visible frame counts `recipe.visible` times as much as a hidden one; `accuracy` is of hidden frames. The head and
     the vector belong to pretraining alone; the encoder is `model`.
     """
 
     model: Wav2Vec2
 
-    def __init__(
-        self,
-        model: Wav2Vec2,
-        units: AcousticUnits,
-        fit: FitConfig,
-        start: float = 0.08,
-        length: int = 10,
-        seed: int = 0,
-    ):
-        super().__init__(model, fit, seed)
-        self.units = units
-        self.start, self.length = start, length
+    def __init__(self, model: Wav2Vec2, units: AcousticUnits, recipe: PretrainingConfig):
+        super().__init__(model, recipe.fit, recipe.seed)
+        self.units, self.recipe = units, recipe
         self.head = nn.Linear(model.arch.width, len(units.centres))
         self.vector = nn.Parameter(torch.empty(model.arch.width).uniform_())
         self.hidden: Tensor | None = None
@@ -46,7 +38,7 @@ class PretrainingTask(TrainingTask):
 
     def hide(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         """Put the vector in the place of stretches of the projected features."""
-        self.hidden = spans(output.shape[:2], self.start, self.length, output.device)
+        self.hidden = spans(output.shape[:2], self.recipe.start, self.recipe.length, output.device)
         return torch.where(self.hidden[..., None], self.vector.to(output.dtype), output)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -55,10 +47,13 @@ class PretrainingTask(TrainingTask):
         assert frames is not None
         assert self.hidden is not None
         targets = self.units(waveforms, frames)
-        judged = self.hidden & (torch.arange(states.shape[1], device=states.device) < frames[:, None])
-        logits, targets = self.head(states[judged]).float(), targets[judged]
-        right = (logits.argmax(-1) == targets).float().mean()
-        return {"loss": F.cross_entropy(logits, targets), "accuracy": right}
+        inside = torch.arange(states.shape[1], device=states.device) < frames[:, None]
+        weights = torch.where(self.hidden, 1.0, self.recipe.visible) * inside
+        judged = weights > 0
+        logits, targets, weights = self.head(states[judged]).float(), targets[judged], weights[judged]
+        loss = (weights * F.cross_entropy(logits, targets, reduction="none")).sum() / weights.sum()
+        right = (logits.argmax(-1) == targets)[self.hidden[judged]].float().mean()
+        return {"loss": loss, "accuracy": right}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         for name, value in self.losses(batch).items():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from prune_bench.config import FitConfig
+from prune_bench.config import FitConfig, PretrainingConfig
 from prune_bench.data.batches import Batch
 from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch
 from prune_bench.tasks.pretraining import PretrainingTask, spans
@@ -93,7 +93,8 @@ def test_hidden_stretches_have_their_length_and_every_row_has_one():
 
 def test_hidden_units_are_predicted_better_than_by_their_frequency(units):
     torch.manual_seed(0)
-    task = PretrainingTask(Wav2Vec2(ARCH), units, FitConfig(steps=150, learning_rate=5e-3), start=0.1, length=3)
+    recipe = PretrainingConfig(start=0.1, length=3, fit=FitConfig(steps=150, learning_rate=5e-3))
+    task = PretrainingTask(Wav2Vec2(ARCH), units, recipe)
     trainer = lightning.Trainer(
         max_steps=150, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0,
@@ -102,3 +103,24 @@ def test_hidden_units_are_predicted_better_than_by_their_frequency(units):
     targets = units(batch().features.squeeze(-1))
     assert trainer.callback_metrics["valid/loss"] < 0.5 * chance(targets, 6)
     assert trainer.callback_metrics["valid/accuracy"] > 0.6
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("visible", [0.0, 0.5, 1.0])
+def test_visible_frames_count_as_asked_and_accuracy_is_of_hidden_ones(units, visible):
+    task = PretrainingTask(Wav2Vec2(ARCH), units, PretrainingConfig(start=0.1, length=3, visible=visible)).eval()
+    waveforms = batch().features.squeeze(-1)
+    torch.manual_seed(1)
+    found = task.losses(batch())
+    torch.manual_seed(1)
+    states, frames = task.model(waveforms, LENGTHS)
+    loss, weight, right = 0.0, 0.0, []
+    for row, end in enumerate(frames.tolist()):
+        targets = units(waveforms, frames)[row, :end]
+        logits = task.head(states[row, :end])
+        nats = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        share = torch.where(task.hidden[row, :end], 1.0, visible)
+        loss, weight = loss + float((share * nats).sum()), weight + float(share.sum())
+        right += (logits.argmax(1) == targets)[task.hidden[row, :end]].tolist()
+    assert float(found["loss"]) == pytest.approx(loss / weight, rel=1e-5)
+    assert float(found["accuracy"]) == pytest.approx(sum(right) / len(right))
