@@ -30,7 +30,7 @@ def tiny() -> Config:
     config.encoder.convs = "[(64, 20, 10)] + [(64, 3, 2)] * 3 + [(64, 2, 2)] * 2"
     config.pretraining.start = 0.04
     fit = config.pretraining.fit
-    fit.steps, fit.devices, fit.learning_rate = 4500, 2, 2e-3
+    fit.steps, fit.devices, fit.learning_rate = 3700, 2, 2e-3
     for fit in (config.dense, config.final):
         fit.steps, fit.learning_rate = 400, 2e-3
     return config
