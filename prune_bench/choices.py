@@ -38,8 +38,6 @@ def check(config: Config) -> None:
         for key in ("steps", "frames", "accumulate", "devices", "checkpoint_every"):
             if getattr(fit, key) < 1:
                 raise ValueError(f"{name}.{key}={getattr(fit, key)}: must be at least 1")
-    if config.pretraining.rounds < 1:
-        raise ValueError(f"pretraining.rounds={config.pretraining.rounds}: must be at least 1")
     if config.encoder.size == "large" and config.encoder.heads % 3:
         raise ValueError(f"encoder.heads={config.encoder.heads}: encoder.size=large needs a multiple of 3")
     for name, model in (("model", config.model), ("encoder", config.encoder)):

@@ -132,8 +132,7 @@ class PretrainingConfig:
     Hugging Face folder, a fairseq checkpoint.
     Languages join with `+` and share `utterances` evenly; `corpus`, `root` and `train` say whose audio is heard.
     Each frame starts a hidden stretch of `length` frames with chance `start`; `clusters` units are predicted, and a
-    visible frame counts `visible` times as much as a hidden one (0 in HuBERT). Units are clusters of cepstra in the
-    first of `rounds` fits, and of the hidden states of the encoder before in a later one, which goes on from there.
+    visible frame counts `visible` times as much as a hidden one (0 in HuBERT).
     """
 
     source: str = "own"
@@ -146,7 +145,6 @@ class PretrainingConfig:
     start: float = 0.08
     length: int = 10
     visible: float = 0.0
-    rounds: int = 1
     seed: int = 0
     fit: FitConfig = field(default_factory=FitConfig)
 

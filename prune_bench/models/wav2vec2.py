@@ -154,14 +154,6 @@ class Wav2Vec2(Wav2Vec2Model):
             waveforms = normalize(waveforms, lengths)
         return super().forward(waveforms, lengths)
 
-    def extract_features(
-        self, waveforms: Tensor, lengths: Tensor | None = None, num_layers: int | None = None
-    ) -> tuple[list[Tensor], Tensor | None]:
-        """The states after each of the first `num_layers` layers, and how many frames of each are speech."""
-        if self.arch.normalize:
-            waveforms = normalize(waveforms, lengths)
-        return super().extract_features(waveforms, lengths, num_layers)
-
     def front_end(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What the layers read of (batch, samples): convolutions, projection and positions."""
         if self.arch.normalize:

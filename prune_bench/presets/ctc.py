@@ -43,7 +43,6 @@ def smoke() -> Config:
     encoder, heard = config.encoder, config.pretraining
     encoder.convs = "[(32, 10, 5)] + [(32, 3, 2)] * 4 + [(32, 2, 2)] * 2"
     encoder.layers, encoder.width, encoder.ffn = 2, 48, 96
-    heard.rounds = 2
     heard.utterances, heard.clusters, heard.fit.steps = 96, 20, 30
     config.dense.steps = config.final.steps = 10
     for fit in (heard.fit, config.dense, config.final):

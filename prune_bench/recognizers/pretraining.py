@@ -11,25 +11,16 @@ from prune_bench.data.store import FeatureStore, cached
 from prune_bench.models.wav2vec2 import Wav2Vec2
 from prune_bench.recognizers.ctc import make_arch
 from prune_bench.tasks.pretraining import PretrainingTask
-from prune_bench.tasks.units import AcousticUnits, HiddenUnits, Units
+from prune_bench.tasks.units import AcousticUnits
 
 HEARD_FOR_UNITS = 200
 
 
-def make_pretraining(
-    config: Config, store: FeatureStore, folder: Path, before: Wav2Vec2 | None = None
-) -> PretrainingTask:
-    """An encoder that learns to predict units, whose centres are found once, in `folder`.
-
-    It starts at random weights, and its units are acoustic; in a later round it goes on from the encoder `before`,
-    whose hidden states give the units.
-    """
+def make_pretraining(config: Config, store: FeatureStore, folder: Path) -> PretrainingTask:
+    """An encoder at random weights that learns to predict units, whose centres are found once, in `folder`."""
     heard = config.pretraining
     model = Wav2Vec2(make_arch(config.encoder))
-    units: Units = AcousticUnits(model.arch, heard.clusters, config.features.sample_rate)
-    if before is not None:
-        model.load_state_dict(before.state_dict())
-        units = HiddenUnits(before, heard.clusters)
+    units = AcousticUnits(model.arch, heard.clusters, config.features.sample_rate)
 
     def find(path: Path) -> None:
         step = max(1, len(store) // HEARD_FOR_UNITS)

@@ -121,14 +121,12 @@ def export(config: Config, model: nn.Module, callbacks: list[Callback]) -> nn.Mo
 
 def make_task(config: Config, corpus: Corpus) -> TrainingTask:
     """The task at its start: random or published weights, or those of the run it starts from."""
-    source = origin(config)
-    before = None if source is None else load_model(run_folder(source) / "model")
     if config.method == "pretraining":
-        return make_pretraining(config, corpus.splits["train"], run_folder(config), before)
-    recognizer = recognizer_of(config)
+        return make_pretraining(config, corpus.splits["train"], run_folder(config))
+    recognizer, source = recognizer_of(config), origin(config)
     task = recognizer.make_task(recipe(config), corpus.tokenizer)
-    if before is not None:
-        recognizer.adopt(task.model, before)
+    if source is not None:
+        recognizer.adopt(task.model, load_model(run_folder(source) / "model"))
     return task
 
 

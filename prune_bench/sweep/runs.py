@@ -54,9 +54,7 @@ def dense_of(config: Config) -> Config:
 
 def origin(config: Config) -> Config | None:
     """The run whose model a run starts from; None for weights of no run: random ones or published ones."""
-    method, heard = find_method(config.method), config.pretraining
-    if config.method == "pretraining" and heard.rounds > 1:
-        return replace(config, pretraining=replace(heard, rounds=heard.rounds - 1))
+    method = find_method(config.method)
     if method.start == "random":
         return None
     if method.start == "dense":
@@ -64,8 +62,8 @@ def origin(config: Config) -> Config | None:
     if method.start not in STARTS:
         return replace(config, method=method.start, sparsity=round(config.sparsity - method.options["behind"], 9))
     if config.task == "ctc":
-        own = heard.source == "own"
-        return replace(config, method="pretraining", sparsity=0.0, seed=heard.seed) if own else None
+        own = config.pretraining.source == "own"
+        return replace(config, method="pretraining", sparsity=0.0, seed=config.pretraining.seed) if own else None
     return None if config.method == "dense" else dense_of(config)
 
 
@@ -124,6 +122,4 @@ def run_id(config: Config) -> str:
 def label(config: Config) -> str:
     """A run in words, for progress lines."""
     sparsity = f" {100 * config.sparsity:g} %" if config.sparsity else ""
-    later = config.method == "pretraining" and config.pretraining.rounds > 1
-    of_units = f", round {config.pretraining.rounds}" if later else ""
-    return f"{find_method(config.method).label}{sparsity}{of_units}, seed {config.seed}"
+    return f"{find_method(config.method).label}{sparsity}, seed {config.seed}"

@@ -1,4 +1,4 @@
-"""Self-supervised pretraining of a wav2vec 2.0 encoder: predict the units of hidden frames."""
+"""Self-supervised pretraining of a wav2vec 2.0 encoder: predict the acoustic units of hidden frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from prune_bench.config import PretrainingConfig
 from prune_bench.models.wav2vec2 import Wav2Vec2
 from prune_bench.tasks.training import TrainingTask
-from prune_bench.tasks.units import Units
+from prune_bench.tasks.units import AcousticUnits
 
 if TYPE_CHECKING:
     from prune_bench.data.batches import Batch
@@ -28,7 +28,7 @@ class PretrainingTask(TrainingTask):
 
     model: Wav2Vec2
 
-    def __init__(self, model: Wav2Vec2, units: Units, recipe: PretrainingConfig):
+    def __init__(self, model: Wav2Vec2, units: AcousticUnits, recipe: PretrainingConfig):
         super().__init__(model, recipe.fit, recipe.seed)
         self.units, self.recipe = units, recipe
         self.head = nn.Linear(model.arch.width, len(units.centres))
@@ -46,7 +46,7 @@ class PretrainingTask(TrainingTask):
         states, frames = self.model(waveforms, batch.lengths)
         assert frames is not None
         assert self.hidden is not None
-        targets = self.units(waveforms, batch.lengths)
+        targets = self.units(waveforms, frames)
         inside = torch.arange(states.shape[1], device=states.device) < frames[:, None]
         weights = torch.where(self.hidden, 1.0, self.recipe.visible) * inside
         judged = weights > 0

@@ -1,4 +1,4 @@
-"""Units for pretraining: clusters of cepstra or hidden states at the encoder's frame rate, found without labels."""
+"""Acoustic units for pretraining: clusters of cepstra at the encoder's frame rate, found without labels."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 import torchaudio
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from prune_bench.models.wav2vec2 import Wav2Vec2, Wav2Vec2Arch
+from prune_bench.models.wav2vec2 import Wav2Vec2Arch
 
 CEPSTRA, MELS = 13, 40
 BLOCK = 1 << 14
@@ -24,23 +23,39 @@ def frame_shape(arch: Wav2Vec2Arch) -> tuple[int, int]:
     return window, hop
 
 
-class Units(nn.Module):
+class AcousticUnits(nn.Module):
     """The cluster of each encoder frame: (batch, samples) to (batch, frames) in [0, clusters).
 
-    A subclass gives `features`. The centres are part of the state.
+    Cepstra, at zero mean and unit variance in each utterance, with their first and second differences, and k-means over
+    them, as in HuBERT's first iteration (Hsu et al., 2021). The centres are part of the state.
     """
 
     centres: Tensor
 
-    def __init__(self, clusters: int, width: int):
+    def __init__(self, arch: Wav2Vec2Arch, clusters: int, sample_rate: int = 16000):
         super().__init__()
-        self.register_buffer("centres", torch.zeros(clusters, width))
+        window, hop = frame_shape(arch)
+        shape = {"n_fft": window, "hop_length": hop, "n_mels": MELS, "center": False}
+        self.cepstra = torchaudio.transforms.MFCC(sample_rate, CEPSTRA, melkwargs=shape)
+        self.register_buffer("centres", torch.zeros(clusters, 3 * CEPSTRA))
 
     def features(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(batch, frames, width) of (batch, samples); `lengths` are in samples, None for no padding."""
-        raise NotImplementedError
+        """(batch, frames, 39). Beyond an utterance's end its last frame is repeated."""
+        with torch.autocast(waveforms.device.type, enabled=False):
+            cepstra = self.cepstra(waveforms.float()).transpose(1, 2)
+        place = torch.arange(cepstra.shape[1], device=cepstra.device).expand(cepstra.shape[:2])
+        ends = torch.full_like(place[:, :1], cepstra.shape[1]) if lengths is None else lengths[:, None].clamp(min=1)
+        cepstra = cepstra.gather(1, place.minimum(ends - 1)[..., None].expand_as(cepstra))
+        weight = ((place < ends) / ends)[..., None]
+        centred = cepstra - (cepstra * weight).sum(1, keepdim=True)
+        scaled = centred * ((centred.square() * weight).sum(1, keepdim=True) + 1e-6).rsqrt()
+        first = torchaudio.functional.compute_deltas(scaled.transpose(1, 2))
+        return torch.cat(
+            (scaled, first.transpose(1, 2), torchaudio.functional.compute_deltas(first).transpose(1, 2)), 2
+        )
 
     def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """`lengths` are in frames."""
         found = self.features(waveforms, lengths)
         return nearest(found.flatten(0, 1), self.centres).view(found.shape[:2])
 
@@ -55,49 +70,6 @@ class Units(nn.Module):
         points = torch.cat([self.features(waveform[None])[0] for waveform in waveforms])
         self.centres.copy_(k_means(points, len(self.centres), rounds, seed, report))
         return float((points - self.centres[nearest(points, self.centres)]).square().mean())
-
-
-class AcousticUnits(Units):
-    """Clusters of cepstra, at zero mean and unit variance in each utterance, with their first and second differences,
-    as in HuBERT's first iteration (Hsu et al., 2021)."""
-
-    def __init__(self, arch: Wav2Vec2Arch, clusters: int, sample_rate: int = 16000):
-        super().__init__(clusters, 3 * CEPSTRA)
-        self.window, self.hop = frame_shape(arch)
-        shape = {"n_fft": self.window, "hop_length": self.hop, "n_mels": MELS, "center": False}
-        self.cepstra = torchaudio.transforms.MFCC(sample_rate, CEPSTRA, melkwargs=shape)
-
-    def features(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Beyond an utterance's end its last frame is repeated."""
-        with torch.autocast(waveforms.device.type, enabled=False):
-            cepstra = self.cepstra(waveforms.float()).transpose(1, 2)
-        place = torch.arange(cepstra.shape[1], device=cepstra.device).expand(cepstra.shape[:2])
-        samples = waveforms.shape[1] if lengths is None else lengths[:, None]
-        ends = ((samples - self.window) // self.hop + 1) * torch.ones_like(place[:, :1])
-        cepstra = cepstra.gather(1, place.minimum(ends.clamp(min=1) - 1)[..., None].expand_as(cepstra))
-        weight = ((place < ends) / ends)[..., None]
-        centred = cepstra - (cepstra * weight).sum(1, keepdim=True)
-        scaled = centred * ((centred.square() * weight).sum(1, keepdim=True) + 1e-6).rsqrt()
-        first = torchaudio.functional.compute_deltas(scaled.transpose(1, 2))
-        return torch.cat(
-            (scaled, first.transpose(1, 2), torchaudio.functional.compute_deltas(first).transpose(1, 2)), 2
-        )
-
-
-class HiddenUnits(Units):
-    """Clusters of an encoder's hidden states, normalised, after half of its layers: HuBERT's later iterations.
-
-    The encoder is taken over and learns no more.
-    """
-
-    def __init__(self, encoder: Wav2Vec2, clusters: int):
-        super().__init__(clusters, encoder.arch.width)
-        self.encoder = encoder.requires_grad_(False)
-
-    @torch.no_grad()
-    def features(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
-        states, _ = self.encoder.extract_features(waveforms, lengths, max(1, len(self.encoder.arch.layers) // 2))
-        return F.layer_norm(states[-1].float(), states[-1].shape[-1:])
 
 
 def nearest(points: Tensor, centres: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from prune_bench.callbacks import callbacks_for
 from prune_bench.overrides import override
 from prune_bench.presets import preset
 from prune_bench.pruning.methods import METHODS
-from prune_bench.sweep.runs import chain, dense_of, label, ranked, recipe, run_id, total_updates
+from prune_bench.sweep.runs import dense_of, label, ranked, recipe, run_id, total_updates
 
 BASE = replace(preset("tiny"), method="omp", sparsity=0.5)
 
@@ -45,15 +45,6 @@ def test_how_a_run_executes_does_not(key, value):
 def test_references_are_shared_by_runs_that_differ_elsewhere(method, key, shared):
     config = replace(BASE, method=method, sparsity=0.5 if method == "scratch" else 0.0)
     assert (run_id(change(config, key, 1)) == run_id(config)) is shared
-
-
-def test_each_round_of_pretraining_is_a_run_that_goes_on_from_the_one_before():
-    config = override(preset("tiny", "ctc"), {"pretraining.rounds": 3})
-    runs = chain(config)
-    assert [(run.method, run.pretraining.rounds) for run in runs[:-1]] == [("pretraining", n) for n in (1, 2, 3)]
-    assert [label(run) for run in runs[:2]] == ["Pretraining, seed 0", "Pretraining, round 2, seed 0"]
-    assert run_id(runs[0]) == run_id(chain(override(config, {"pretraining.rounds": 1}))[0])
-    assert total_updates(config) == config.dense.steps
 
 
 @pytest.mark.parametrize("method", METHODS)
