@@ -8,10 +8,8 @@ from prune_bench.reports.claims import Claim, Comparison, Level, Paper, Term
 from prune_bench.reports.claimsets import ClaimGroup, ClaimSet
 from prune_bench.reports.results import Cell
 
-from .figures import make_figures
+from .figures import dense_cells, make_figures
 from .published import (
-    CSR,
-    H2L,
     LIBRISPEECH,
     MODEL_SIZES,
     PUBLISHED1,
@@ -90,10 +88,6 @@ def little_pruning_helps() -> Claim:
             for split in SPLITS
         ),
     )
-
-
-def dense_cells(scope: Scope) -> list[Cell]:
-    return [Cell("dense").within((*setting, *each)) for setting in (H2L, CSR) for each in scope.each]
 
 
 def masks_overlap(scope: Scope) -> Claim:

@@ -32,6 +32,11 @@ def transfers(method: str, languages: tuple[str, ...]) -> tuple[Cell, ...]:
     return tuple(Cell(method, SHARED, tuple(zip(keys, pair, strict=True))) for pair in product(languages, languages))
 
 
+def dense_cells(scope: Scope) -> tuple[Cell, ...]:
+    """The dense model of each language, from either pretraining."""
+    return tuple(Cell("dense").within((*setting, *each)) for setting in (H2L, CSR) for each in scope.each)
+
+
 def in_english(scope: Scope, **figure: Any) -> SparsityFigure:
     """A figure of English speech with ten hours of labels."""
     return SparsityFigure(setting=LIBRISPEECH, sparsities=scope.sparsities, fixed=ENGLISH, **figure)
@@ -62,7 +67,7 @@ def make_figure2(scope: Scope) -> MatrixFigure:
             Part("CSR", (*languages, "MPI", "RP"), overlap_matrix(languages, CSR)),
         ),
         columns=languages,
-        lines=tuple(Cell("dense").within((*setting, *each)) for setting in (H2L, CSR) for each in scope.each),
+        lines=dense_cells(scope),
         unit="IOU with the mask of",
         limits=(0.3, 1.0),
         published=("Published: all pairs of languages and MPI above 0.9; RP at chance, 0.333.",),
