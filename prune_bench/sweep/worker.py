@@ -94,6 +94,19 @@ def main(folder: Path, stage: str = "run") -> int:
     return 0
 
 
+def enter(folder: Path, stage: str, threads: int, log: Path) -> None:
+    """The same in a forked process: a group of its own, its words in `log`."""
+    import torch
+
+    os.setsid()
+    end_with_parent()
+    with log.open("a") as words:
+        os.dup2(words.fileno(), sys.stdout.fileno())
+        os.dup2(words.fileno(), sys.stderr.fileno())
+    torch.set_num_threads(threads)
+    sys.exit(main(folder, stage))
+
+
 if __name__ == "__main__":
     end_with_parent()
     sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))
