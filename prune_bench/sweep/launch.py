@@ -109,12 +109,13 @@ def fork_server(threads: int) -> ForkServerContext:
 def start_local(task: Task, foreground: bool = False) -> Handle:
     """Start a worker here; its words go to log.txt, or to the terminal in the foreground.
 
-    A fit of several processes starts the further ones by its own command line, so it needs one.
+    A fit of several processes starts the further ones by its own command line, so it needs one; and forking what has
+    imported torch is safe on Linux alone.
     """
     write_config(task.folder, task.config)
     if foreground:
         return LocalProcess(task, None)
-    if task.slots == 1:
+    if task.slots == 1 and sys.platform == "linux":
         return ForkedProcess(task)
     with (task.folder / "log.txt").open("a") as log:
         return LocalProcess(task, log)

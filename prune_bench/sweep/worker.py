@@ -5,6 +5,7 @@ The folder holds config.yaml. Under DDP the further ranks are this very command,
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -30,11 +31,14 @@ def rank() -> int:
 
 def end_with_parent() -> None:
     """End at once when the process that started this one is gone, so that a killed sweep leaves nothing behind."""
-    parent = os.getppid()
+    sweep, parent = multiprocessing.parent_process(), os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
+        if sweep:  # the parent of a forked worker is the fork server, which lives as long as its workers
+            sweep.join()
+        else:
+            while os.getppid() == parent:
+                time.sleep(1)
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -95,7 +99,7 @@ def main(folder: Path, stage: str = "run") -> int:
 
 
 def enter(folder: Path, stage: str, threads: int, log: Path) -> None:
-    """The same in a forked process: a group of its own, its words in `log`."""
+    """The same in a forked process: in a group of its own, with its words in `log`."""
     import torch
 
     os.setsid()

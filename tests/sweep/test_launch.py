@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -7,11 +8,18 @@ import sys
 import time
 
 import pytest
+import torch
+from filelock import FileLock
 
 from prune_bench.config import Config
+from prune_bench.overrides import override
 from prune_bench.sweep import launch
-from prune_bench.sweep.files import read_config
+from prune_bench.sweep.files import read_config, write_config
 from prune_bench.sweep.launch import LocalProcess, Task, run_tasks, start_local
+from prune_bench.sweep.stages import STAGES
+from prune_bench.sweep.worker import enter
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux")
 
 
 class Toy:
@@ -117,11 +125,11 @@ def test_an_interrupt_stops_all_that_runs(pool, monkeypatch):
     assert pool.log == ["start one", "start two", "stop one", "stop two"]
 
 
-def test_a_worker_gets_its_configuration_one_thread_and_a_log(tmp_path, monkeypatch):
+def test_a_wide_worker_gets_its_configuration_one_thread_each_and_a_log(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     show = "import os, sys; print(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'], file=sys.stderr)"
     monkeypatch.setattr(Task, "command", lambda self: [sys.executable, "-c", show])
-    task = Task("run", tmp_path / "run", Config(seed=3))
+    task = Task("run", tmp_path / "run", Config(seed=3), slots=2)
     assert start_local(task).process.wait() == 0
     assert (tmp_path / "run" / "log.txt").read_text() == "1 1\n"
     assert read_config(tmp_path / "run") == Config(seed=3)
@@ -141,6 +149,74 @@ def test_stopping_a_worker_ends_what_it_started_too(tmp_path, monkeypatch):
     process.stop()
     assert process.poll() == -signal.SIGKILL
     assert wait_for(lambda: not alive(int(child)))
+
+
+@linux
+def test_a_forked_worker_performs_its_stage_and_logs(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "IMPORTED", [])
+    missing = override(Config(), {"corpus.name": "manifest", "corpus.root": str(tmp_path / "missing")})
+    worker = start_local(Task("corpus", tmp_path / "run", missing))
+    assert wait_for(lambda: worker.poll() is not None, seconds=120)
+    assert worker.poll() == 1
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert str(tmp_path / "missing") in log
+    assert log.count("\n") == 1
+
+
+@linux
+def test_a_forked_worker_has_a_group_and_threads_of_its_own(tmp_path, monkeypatch):
+    def show(*_):
+        print(torch.get_num_threads(), os.getpgrp() == os.getpid())
+
+    monkeypatch.setitem(STAGES, "show", show)
+    write_config(tmp_path, Config())
+    process = multiprocessing.get_context("fork").Process(target=enter, args=(tmp_path, "show", 1, tmp_path / "log"))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert (tmp_path / "log").read_text() == "1 True\n"
+
+
+@linux
+def test_stopping_a_forked_worker_ends_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "IMPORTED", [])
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / ".lock"):  # it waits for its turn
+        worker = start_local(Task("corpus", tmp_path / "run", Config()))
+        worker.stop()
+    assert worker.poll() == -signal.SIGKILL
+
+
+def test_what_workers_are_forked_from_leaves_gpus_alone():
+    ask = f"import os, torch; {'; '.join(f'import {name}' for name in launch.IMPORTED[1:])}; " + (
+        "child = os.fork(); child or os._exit(torch.cuda._is_in_bad_fork()); "
+        "os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    assert subprocess.run([sys.executable, "-c", ask]).returncode == 0
+
+
+@linux
+def test_a_forked_worker_ends_when_the_sweep_is_killed(tmp_path):
+    (tmp_path / "sleeper.py").write_text("""
+import os, sys, time
+from prune_bench.sweep import launch, worker
+
+def sleep():
+    worker.end_with_parent()
+    with open("pid", "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(60)
+
+if __name__ == "__main__":
+    launch.IMPORTED = []
+    launch.fork_server(1).Process(target=sleep).start()
+    time.sleep(60)
+""")
+    process = subprocess.Popen([sys.executable, "sleeper.py"], cwd=tmp_path)
+    pid = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    process.kill()
+    process.wait()
+    assert wait_for(lambda: not alive(pid))
 
 
 def test_a_worker_ends_when_the_sweep_is_killed(tmp_path):
