@@ -1,4 +1,4 @@
-"""Hashes that name configurations."""
+"""Which part of a configuration shapes a run, and hashes that name it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,25 @@ from typing import Any
 
 from prune_bench.config import Config, to_dict
 
+MODELS = {"transducer": ("model",), "ctc": ("encoder", "pretraining", "finetuning")}
+
 
 def fingerprint(values: Any) -> str:
     """Twelve hex digits that name a JSON-able value."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def sections(task: str, method: str) -> tuple[str, ...]:
+    """What of a configuration shapes a run; of `pruning`, only the method's knobs do."""
+    dense = ("seed", "corpus", "features", "tokenizer", *MODELS[task], "dense")
+    special = {
+        "dense": dense,
+        "continue_ft": (*dense, "method", "final"),
+        "scratch": (*dense, "method", "sparsity"),
+        "unpretrained": (*dense, "method"),
+        "pretraining": ("features", "encoder", "pretraining"),
+    }
+    return special.get(method, (*dense, "method", "sparsity", "final", "pruning"))
 
 
 def identity(config: Config, *sections: str, knobs: Sequence[str] | None = None) -> str:

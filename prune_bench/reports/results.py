@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from prune_bench.identity import sections
 from prune_bench.measurement.accuracy import average_rate
+from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.retained import lost
 
 Row = Mapping[str, Any]
@@ -127,7 +129,7 @@ class Results:
         self.unfinished: dict[Cell, list[Row]] = defaultdict(list)
         check(self.rows, self.by)
         for row in self.rows:
-            cell = Cell(row["method"], round(row["sparsity"], 6), setting_of(row, self.by))
+            cell = cell_of(row, self.by)
             if row["status"] != "done":
                 self.unfinished[cell].append(row)
                 continue
@@ -199,8 +201,41 @@ def value_of(row: Row, key: str) -> Any:
 
 
 def setting_of(row: Row, by: Sequence[str]) -> Setting:
-    """The values of dotted keys in a row's configuration."""
-    return tuple((key, value_of(row, key)) for key in by)
+    """The values of dotted keys in a row's configuration, lists as text."""
+    values = {key: value_of(row, key) for key in by}
+    return tuple((key, str(value) if isinstance(value, list) else value) for key, value in values.items())
+
+
+def cell_of(row: Row, by: Sequence[str] = ()) -> Cell:
+    """The cell that a row is one seed of."""
+    return Cell(row["method"], round(row["sparsity"], 6), setting_of(row, by))
+
+
+def varied_keys(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The keys of the configuration that tell runs of one method, sparsity and seed apart, sorted."""
+    alike: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        alike[row["method"], row["sparsity"], row["seed"]].append(_shape(row))
+    return tuple(
+        sorted({key for first, *more in alike.values() for one in more for key in first if first[key] != one[key]})
+    )
+
+
+def _shape(row: Row) -> dict[str, Any]:
+    """What of a row's configuration shaped the run, by dotted key."""
+    read, knobs = sections(row.get("task", "transducer"), row["method"]), METHODS[row["method"]].knobs
+    config = {key: value for key, value in row["config"].items() if key in read}
+    if "pruning" in config:
+        config["pruning"] = {key: config["pruning"][key] for key in knobs}
+    return _leaves(config)
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    parts = [
+        _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        for key, value in config.items()
+    ]
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def check(rows: Sequence[Row], by: Sequence[str] = ()) -> None:

@@ -15,7 +15,7 @@ from prune_bench.reports import columns, curves, dashboards, notes
 from prune_bench.reports.columns import Column, Entry, Published
 from prune_bench.reports.figures import draw_sheet
 from prune_bench.reports.files import write_text
-from prune_bench.reports.results import SPLITS, Cell, Results, Row, Setting, Timing
+from prune_bench.reports.results import SPLITS, Cell, Results, Row, Setting, Timing, cell_of, varied_keys
 from prune_bench.reports.sheets import Sheet, to_latex, to_markdown, to_text
 from prune_bench.reports.styles import save
 
@@ -29,8 +29,8 @@ class Table:
     On request, `extended` sparsities follow and `sized` adds, at each size, a dense model trained from scratch.
     `setting` says what the published figures were measured on; `timed` whether the runs must be timed. `settings` are
     the conditions, by label, that the lines are repeated for, and `over` those that each line is an average of;
-    `fixed` holds what all runs share. `chosen` names methods with sparsities where not all combine. `notes` are
-    printed below.
+    `fixed` holds what all runs share. `chosen` names methods with sparsities where not all combine, `lines`
+    every single line in place of all of these. `notes` are printed below.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Table:
     over: tuple[Setting, ...] = ((),)
     fixed: Setting = ()
     chosen: tuple[tuple[str, float], ...] = ()
+    lines: tuple[Cell, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -64,6 +65,8 @@ class Table:
 
     def cells(self, extended: bool = False, references: bool = False) -> list[Cell]:
         """The lines of the table."""
+        if self.lines:
+            return list(self.lines)
         sparsities = self.sparsities + (self.extended if extended else ())
         methods = (self.sized if references else ()) + self.methods
         lines = [(method, 0.0) for method in self.references]
@@ -137,17 +140,19 @@ def keys_of(settings: Iterable[Setting]) -> tuple[str, ...]:
 
 
 def table_of(rows: Sequence[Row], like: Table) -> Table:
-    """A table in the columns of another, whose lines are whatever methods and sparsities the rows hold."""
-    cells = {Cell(row["method"], round(row["sparsity"], 6)) for row in rows}
+    """A table in the columns of another, whose lines are whatever methods, sparsities and settings the rows hold."""
+    by, methods = varied_keys(rows), list(METHODS)
+    cells = list(dict.fromkeys(cell_of(row, by) for row in rows))
+    settings = list(dict.fromkeys(cell.setting for cell in cells))
+    cells.sort(key=lambda cell: (settings.index(cell.setting), cell.sparsity, methods.index(cell.method)))
     return replace(
         like,
         name="runs",
         title="Runs",
-        methods=tuple(name for name in METHODS if any(cell.method == name and cell.sparsity for cell in cells)),
+        lines=tuple(cells),
+        columns=((columns.SETTING,) if by else ()) + like.columns,
+        settings={", ".join(f"{key.split('.')[-1]} {value}" for key, value in one): one for one in settings},
         sparsities=tuple(sorted({cell.sparsity for cell in cells if cell.sparsity})),
-        references=tuple(name for name in METHODS if Cell(name) in cells),
-        extended=(),
-        sized=(),
     )
 
 

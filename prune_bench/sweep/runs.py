@@ -1,15 +1,14 @@
-"""What a run is: which part of a configuration shapes it, which runs it needs first, what it is called."""
+"""What a run is: which runs it needs first, what it is called."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from prune_bench.config import Config, FitConfig
-from prune_bench.identity import identity
+from prune_bench.identity import identity, sections
 from prune_bench.pruning.methods import find_method
 from prune_bench.pruning.schedules import round_targets
 
-MODELS = {"transducer": ("model",), "ctc": ("encoder", "pretraining", "finetuning")}
 WHOLE = ("dense", "continue_ft", "unpretrained")
 STARTS = ("random", "pretrained", "dense")
 DENSE_RECIPE = ("dense", "scratch", "unpretrained")
@@ -32,19 +31,6 @@ def normalise(config: Config) -> Config:
     if (staged or method.ranked == "rounds") and config.pruning.structure != "weights":
         raise ValueError(f"method={config.method} removes single weights: add pruning.structure=weights")
     return config
-
-
-def sections(config: Config) -> tuple[str, ...]:
-    """What of a configuration shapes a run, but for its method's knobs."""
-    dense = ("seed", "corpus", "features", "tokenizer", *MODELS[config.task], "dense")
-    special = {
-        "dense": dense,
-        "continue_ft": (*dense, "method", "final"),
-        "scratch": (*dense, "method", "sparsity"),
-        "unpretrained": (*dense, "method"),
-        "pretraining": ("features", "encoder", "pretraining"),
-    }
-    return special.get(config.method, (*dense, "method", "sparsity", "final", "pruning"))
 
 
 def dense_of(config: Config) -> Config:
@@ -115,7 +101,7 @@ def total_updates(config: Config) -> int:
 def run_id(config: Config) -> str:
     """A name people can read, then the hash of all that shapes the run."""
     sparsity = f"-{config.sparsity:g}" if config.sparsity else ""
-    digest = identity(config, *sections(config), knobs=find_method(config.method).knobs)
+    digest = identity(config, *sections(config.task, config.method), knobs=find_method(config.method).knobs)
     return f"{config.method}{sparsity}-s{config.seed}-{digest}"
 
 

@@ -142,3 +142,21 @@ def test_a_table_of_any_rows_has_just_their_lines():
     table = table_of(rows, like=TABLE)
     assert table.cells(True, True) == [Cell("dense"), Cell("omp", 0.6), Cell("l0_heads", 0.6)]
     assert "pending" not in table.text(rows)
+
+
+def test_a_table_of_runs_in_several_settings_names_them():
+    def fine_tuned(method, labels):
+        unread = {"final": {"steps": len(labels) if method == "dense" else 3}, "execution": {"output": labels}}
+        config = {"corpus": {"labels": labels}, "pruning": {"structure": "groups", "imp_step": labels}, **unread}
+        sparsity = 0.5 if method == "omp" else 0.0
+        return row(method, sparsity, run=f"{method}-{labels}", config=config, dense_sha=labels)
+
+    rows = [fine_tuned(method, labels) for labels in ("10min", "1h") for method in ("dense", "omp")]
+    table = table_of(rows, like=TABLE)
+    assert table.by == ("corpus.labels",)
+    assert table.cells() == [
+        Cell(*line, (("corpus.labels", labels),)) for labels in ("10min", "1h") for line in (("dense", 0), ("omp", 0.5))
+    ]
+    text = table.text(rows)
+    assert [text.count(f"labels {labels}") for labels in ("10min", "1h")] == [2, 2]
+    assert "pending" not in text
