@@ -69,7 +69,7 @@ class MatrixFigure(Drawing):
         for part in self.parts:
             found = part.find(results)
             blocks.append([[part.title, row, *(_number(found, row, one) for one in self.columns)] for row in part.rows])
-        below = [*notes.describe_runs(results, self.setting), *self.published]
+        below = [*notes.describe_runs(results, self.setting, scored=not self.compared), *self.published]
         return Sheet(self.title, headings, blocks, below)
 
     def draw(self, results: Results) -> Figure:

@@ -9,20 +9,16 @@ from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.results import DENSE, Cell, Results
 
 
-def describe_runs(results: Results, setting: str) -> list[str]:
-    """Corpus, preset, seeds, intervals, test sets, the dense model on dev, hardware."""
+def describe_runs(results: Results, setting: str, scored: bool = True) -> list[str]:
+    """Corpus, preset, seeds and hardware; intervals, test sets and the dense model on dev if error rates are shown."""
     done = results.done
     if not done:
         return [f"Published: {setting}. No run has finished yet."]
     row = done[0]
     seeds = "seed " + str(results.seeds[0]) if len(results.seeds) == 1 else f"mean of seeds {_join(results.seeds)}"
-    resampled = "utterances" if len(results.seeds) == 1 else "seeds and utterances"
-    sets = [f"{split} {_count(results, split)}" for split in ("test-clean", "test-other")]
     return [
         f"Published = {setting}; ours = {row['corpus']}, preset {row['preset']}, {seeds}.",
-        f"WER in percent, greedy decoding, with a 95 % bootstrap interval over {resampled}: {'; '.join(sets)}"
-        + (" in the first setting." if results.by else "."),
-        *_dense_on_dev(results),
+        *(_scores(results) if scored else []),
         "Block weights: what the weight matrices of the encoder blocks store, the base of every percentage in the "
         "first column.",
         *_without_gain(results),
@@ -59,10 +55,16 @@ def describe_unfinished(results: Results, cells: Sequence[Cell]) -> list[str]:
     ]
 
 
-def _dense_on_dev(results: Results) -> list[str]:
+def _scores(results: Results) -> list[str]:
+    resampled = "utterances" if len(results.seeds) == 1 else "seeds and utterances"
+    sets = "; ".join(f"{split} {_count(results, split)}" for split in ("test-clean", "test-other"))
+    lines = [
+        f"Error rates in percent, greedy decoding, with a 95 % bootstrap interval over {resampled}: {sets}"
+        + (" in the first setting." if results.by else ".")
+    ]
     rates = {split: results.estimate(f"wer.{split}", DENSE) for split in ("dev-clean", "dev-other")}
     known = [f"{rate.mean:.2f} % on {split}" for split, rate in rates.items() if rate]
-    return [f"Dense model: {' and '.join(known)}."] if known else []
+    return [*lines, f"Dense model: {' and '.join(known)}."] if known and not results.by else lines
 
 
 def _hardware(results: Results) -> str:

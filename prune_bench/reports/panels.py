@@ -81,7 +81,7 @@ class SparsityFigure(Drawing):
             lines = [self._line(results, method, sparsity) for sparsity in sparsities]
             blocks.append([line for line in lines if any(cell != MISSING for cell in line[2:])])
         below = [
-            *notes.describe_runs(results, self.setting),
+            *notes.describe_runs(results, self.setting, any(p.quantity.startswith("wer.") for p in self.panels)),
             *self.published,
             *notes.describe_unfinished(results, list(results.unfinished)),
         ]

@@ -127,6 +127,7 @@ def make_figure5(scope: Scope) -> SparsityFigure:
             Panel("learning rate x N", "reach.fit", digits=3),
         ),
         methods=("parp",),
+        references=(),
         published=(
             "Published: above 99.99 % from 20 % sparsity on. A revived weight must outgrow the threshold in n "
             "updates, each of at most about the learning rate.",
