@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from prune_bench.config import Config
 from prune_bench.identity import fingerprint
 from prune_bench.overrides import expand_grid, override, parse_overrides, suggest
-from prune_bench.presets import preset
+from prune_bench.presets import for_labels, preset
 from prune_bench.pruning.methods import ALIASES, METHODS
 from prune_bench.sweep.runs import dense_of, normalise, run_id
 
@@ -62,7 +62,7 @@ def read_grid(arguments: Sequence[str], tables: Mapping[str, Asked]) -> Grid:
     for key in sorted({key for line in lines for key in line} & set(overrides)):
         raise ValueError(f"table={table} says itself which values of {key} it needs: leave out {key}=")
     configs = [override(config, line) for config in expand_grid(base, overrides) for line in lines]
-    return Grid(_in_order(configs), table or None)
+    return Grid(_in_order([for_labels(config, overrides) for config in configs]), table or None)
 
 
 def _in_order(configs: Sequence[Config]) -> list[Config]:

@@ -92,3 +92,10 @@ def test_every_method_makes_a_run():
 def test_a_wrong_word_is_refused_with_a_remedy(arguments, message):
     with pytest.raises(ValueError, match=message):
         cells(*arguments)
+
+
+def test_fewer_labels_take_fewer_updates_unless_asked_otherwise():
+    words = ["task=ctc", "preset=paper", "corpus.root=/data", "method=dense,omp", "sparsity=0.5", "final.steps=7"]
+    grid = read_grid([*words, "corpus.labels=10min,1h,10h"], {})
+    found = {(one.corpus.labels, one.dense.steps, one.final.steps) for one in grid.configs}
+    assert found == {("10min", 12_000, 7), ("1h", 15_000, 7), ("10h", 20_000, 7)}
