@@ -151,7 +151,10 @@ class PretrainingConfig:
 
 @dataclass
 class FinetuningConfig:
-    """How a pretrained encoder is fine-tuned; `head_only` is the fraction of updates in which the head learns alone."""
+    """How a pretrained encoder is fine-tuned.
+
+    `head_only` is the fraction of updates in which the head learns alone, with methods that are not `whole`.
+    """
 
     dropout: float = 0.0
     layer_drop: float = 0.0

@@ -15,6 +15,7 @@ from prune_bench.decoding.ctc import collapse
 from prune_bench.measurement.flops import count_in_passing
 from prune_bench.models.pretrained import BUNDLES, load_pretrained
 from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch, read_convs
+from prune_bench.pruning.methods import find_method
 from prune_bench.tasks.ctc import CtcTask
 
 HEAD = "aux."
@@ -38,7 +39,8 @@ class CtcRecognizer:
         model = Wav2Vec2(replace(arch, vocabulary=tokenizer.size), tuning.dropout, tuning.layer_drop)
         if published and config.method != "unpretrained":
             self.adopt(model, published)
-        return CtcTask(model, run, config.features, tuning.head_only, config.seed, tokenizer)
+        head_only = 0.0 if find_method(config.method).whole else tuning.head_only
+        return CtcTask(model, run, config.features, head_only, config.seed, tokenizer)
 
     def adopt(self, model: Wav2Vec2, source: Wav2Vec2) -> None:
         """The head comes along where its size fits; a pretrained encoder has none of this vocabulary."""

@@ -28,6 +28,12 @@ def test_a_task_starts_from_random_weights_with_a_head_for_its_tokenizer():
     assert task.fit is CONFIG.final
 
 
+@pytest.mark.parametrize(("method", "updates"), [("omp", 5), ("dense", 5), ("parp_p", 0), ("unpretrained", 0)])
+def test_the_head_begins_alone_but_in_parp(method, updates):
+    config = override(CONFIG, {"method": method, "finetuning.head_only": 0.5, "final.steps": 10})
+    assert CtcRecognizer(config).make_task(config.final, Characters("abc")).head_updates == updates
+
+
 @pytest.mark.parametrize(("vocabulary", "head_comes_along"), [(0, False), (7, False), (4, True)])
 def test_weights_come_along_and_the_head_where_it_fits(vocabulary, head_comes_along):
     model, source = make_model(4), make_model(vocabulary, seed=1)
