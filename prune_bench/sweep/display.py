@@ -48,7 +48,7 @@ class Display:
     def show_row(self, row: Row, text: str, done: int, left: str) -> None:
         """One line of the growing table, the `done`-th; `left` is the time the whole sweep still needs."""
         place = f"{done}/{self.total}"
-        self.say(f"{place:>7}  {text:<34}  {describe_row(row)}")
+        self.say(f"{place:>7}  {text:<40}  {describe_row(row)}")
         self.lines.update(self.all, completed=done, eta=left)
 
     def show_tasks(self, running: Sequence[Task]) -> None:

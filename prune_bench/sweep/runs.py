@@ -107,5 +107,15 @@ def run_id(config: Config) -> str:
 
 def label(config: Config) -> str:
     """A run in words, for progress lines."""
-    sparsity = f" {100 * config.sparsity:g} %" if config.sparsity else ""
-    return f"{find_method(config.method).label}{sparsity}, seed {config.seed}"
+    method, corpus = find_method(config.method), config.corpus
+    words = [
+        f"{method.label} {100 * config.sparsity:g} %" if config.sparsity else method.label,
+        corpus.labels,
+        corpus.language if corpus.language != "en" else "",
+        "all languages" if corpus.joint else "",
+        f"mask of {config.pruning.mask_language}" if "mask_language" in method.knobs else "",
+        "multilingual" if "+" in config.pretraining.languages else "",
+        config.encoder.size if config.encoder.size != "base" else "",
+        f"seed {config.seed}",
+    ]
+    return ", ".join(word for word in words if word)

@@ -21,6 +21,9 @@ def test_the_name_tells_method_sparsity_and_seed():
     assert run_id(replace(BASE, seed=2)).startswith("omp-0.5-s2-")
     assert run_id(dense_of(BASE)).startswith("dense-s0-")
     assert label(BASE) == "OMP 50 %, seed 0"
+    values = {"method": "transfer", "corpus.language": "nl", "corpus.labels": "1h", "pruning.mask_language": "es"}
+    dutch = override(BASE, {**values, "pretraining.languages": "en+nl", "encoder.size": "large"})
+    assert label(dutch) == "OMP, another language's mask 50 %, 1h, nl, mask of es, multilingual, large, seed 0"
 
 
 @pytest.mark.parametrize(("key", "value"), [
