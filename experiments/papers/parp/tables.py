@@ -47,7 +47,7 @@ def make_table1() -> Table:
         published=PUBLISHED1,
         setting=f"{LIBRISPEECH}, ten hours of labels",
         sparsities=(0.9,),
-        references=("dense", "unpretrained"),
+        references=("dense", "continue_ft", "unpretrained"),
         fixed=ENGLISH,
     )
 
