@@ -5,11 +5,11 @@ Sizes are printed as MB but are millions of block weights. The rows of Table 2 a
 
 from __future__ import annotations
 
+from prune_bench.reports.cells import DENSE, Cell
 from prune_bench.reports.claims import AtSizeOf, Claim, Comparison, Paper, Term
 from prune_bench.reports.claimsets import ClaimGroup, ClaimSet
 from prune_bench.reports.columns import ACHIEVED, METHOD, REDUCTIONS, SIZE, SPARSITY, UPDATES, accuracy, size, speed
 from prune_bench.reports.figures import LayerFigure
-from prune_bench.reports.results import DENSE, Cell
 from prune_bench.reports.tables import Table
 
 SETTING = "LibriSpeech 960 h, 75.5 M block weights, one 2.6 GHz Xeon core"

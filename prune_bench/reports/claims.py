@@ -19,8 +19,9 @@ import numpy as np
 
 from prune_bench.measurement.accuracy import Difference, pooled_difference
 from prune_bench.pruning.methods import METHODS
+from prune_bench.reports.cells import DENSE, Cell
 from prune_bench.reports.columns import Published
-from prune_bench.reports.results import DENSE, Cell, Results
+from prune_bench.reports.results import Results
 
 SEEDS_NEEDED = 3
 

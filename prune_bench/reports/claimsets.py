@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from prune_bench.reports.cells import Row, value_of
 from prune_bench.reports.claims import Claim, Evidence, Paper, Verdict
 from prune_bench.reports.files import write_text
 from prune_bench.reports.notes import describe_runs
-from prune_bench.reports.results import Results, Row, Timing, value_of
+from prune_bench.reports.results import Results, Timing
 from prune_bench.reports.sheets import MINUS, MISSING, Heading, Sheet, to_csv, to_latex, to_markdown, to_text
 
 DIGITS = {"wer": 2, "rtf": 5, "lost": 1, "overlap": 4, "fine_tunings": 0}

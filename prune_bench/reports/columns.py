@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prune_bench.pruning.methods import METHODS
-from prune_bench.reports.results import Cell, Results
+from prune_bench.reports.cells import Cell
+from prune_bench.reports.results import Results
 from prune_bench.reports.sheets import MINUS, MISSING, Heading
 
 Published = Mapping[Cell, Mapping[str, float]]

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from prune_bench.pruning.methods import METHODS
-from prune_bench.reports.results import Cell, Estimate, Results
+from prune_bench.reports.cells import Cell
+from prune_bench.reports.results import Estimate, Results
 from prune_bench.reports.styles import METHOD_STYLES, SETTINGS, label_right, save
 
 SPLITS = ("test-clean", "test-other")

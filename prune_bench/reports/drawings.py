@@ -7,8 +7,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from prune_bench.reports.cells import Row
 from prune_bench.reports.files import write_text
-from prune_bench.reports.results import Results, Row, Timing
+from prune_bench.reports.results import Results, Timing
 from prune_bench.reports.sheets import Sheet, to_csv, to_latex, to_markdown, to_text
 from prune_bench.reports.styles import save
 

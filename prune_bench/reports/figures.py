@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from prune_bench.pruning.methods import METHODS
+from prune_bench.reports.cells import Cell, Row
 from prune_bench.reports.files import write_text
 from prune_bench.reports.notes import describe_unfinished
-from prune_bench.reports.results import Cell, Results, Row, Timing
+from prune_bench.reports.results import Results, Timing
 from prune_bench.reports.retained import hidden_widths, retained
 from prune_bench.reports.sheets import MISSING, Heading, Sheet, to_csv, to_markdown, to_text
 from prune_bench.reports.styles import FAINT, MODULE_STYLES, SETTINGS, label_right, save

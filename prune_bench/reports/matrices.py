@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prune_bench.reports import notes
+from prune_bench.reports.cells import Cell, Setting
 from prune_bench.reports.drawings import Drawing
-from prune_bench.reports.results import Cell, Results, Setting
+from prune_bench.reports.results import Results
 from prune_bench.reports.sheets import MISSING, Heading, Sheet
 from prune_bench.reports.styles import INK, SETTINGS
 from prune_bench.reports.tables import keys_of

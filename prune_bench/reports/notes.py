@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from prune_bench.pruning.methods import METHODS
-from prune_bench.reports.results import DENSE, Cell, Results
+from prune_bench.reports.cells import DENSE, Cell
+from prune_bench.reports.results import Results
 
 
 def describe_runs(results: Results, setting: str, scored: bool = True) -> list[str]:

@@ -12,8 +12,9 @@ from matplotlib.ticker import MaxNLocator
 
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports import notes
+from prune_bench.reports.cells import Cell, Setting
 from prune_bench.reports.drawings import Drawing
-from prune_bench.reports.results import Cell, Estimate, Results, Setting
+from prune_bench.reports.results import Estimate, Results
 from prune_bench.reports.sheets import MISSING, Heading, Sheet
 from prune_bench.reports.styles import METHOD_STYLES, SETTINGS, label_right
 from prune_bench.reports.tables import keys_of

@@ -12,10 +12,11 @@ from typing import Any
 
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports import columns, curves, dashboards, notes
+from prune_bench.reports.cells import Cell, Row, Setting, cell_of, varied_keys
 from prune_bench.reports.columns import Column, Entry, Published
 from prune_bench.reports.figures import draw_sheet
 from prune_bench.reports.files import write_text
-from prune_bench.reports.results import SPLITS, Cell, Results, Row, Setting, Timing, cell_of, varied_keys
+from prune_bench.reports.results import SPLITS, Results, Timing
 from prune_bench.reports.sheets import Sheet, to_latex, to_markdown, to_text
 from prune_bench.reports.styles import save
 

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from prune_bench.measurement.accuracy import Difference
+from prune_bench.reports.cells import DENSE, Cell
 from prune_bench.reports.claims import (
     AtSizeOf,
     Claim,
@@ -17,7 +18,7 @@ from prune_bench.reports.claims import (
     resample_seeds,
     weigh,
 )
-from prune_bench.reports.results import DENSE, Cell, Results
+from prune_bench.reports.results import Results
 from tests.reports.samples import row, timing, unfinished
 
 OMP, L0 = Cell("omp", 0.5), Cell("l0_sparsity", 0.5)

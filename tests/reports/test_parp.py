@@ -12,7 +12,8 @@ from prune_bench.config import to_dict
 from prune_bench.overrides import override
 from prune_bench.presets import preset
 from prune_bench.pruning.methods import METHODS
-from prune_bench.reports.results import Cell, Results
+from prune_bench.reports.cells import Cell
+from prune_bench.reports.results import Results
 from prune_bench.reports.styles import METHOD_STYLES
 from prune_bench.sweep.grid import read_grid
 from prune_bench.sweep.runs import fine_tunings, normalise, run_id

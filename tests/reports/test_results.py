@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
+from prune_bench.reports.cells import DENSE, Cell
 from prune_bench.reports.files import read_rows, read_timing, write_atomically
-from prune_bench.reports.results import DENSE, Cell, Results, encoder_rtf
+from prune_bench.reports.results import Results, encoder_rtf
 from prune_bench.reports.retained import hidden_widths, lost, retained
 from tests.reports.samples import layers, row, timing, unfinished
 

@@ -6,7 +6,7 @@ from experiments.papers import CLAIMS, FIGURES, REPORTS, TABLES
 from experiments.papers.structured import PUBLISHED1, PUBLISHED2
 from prune_bench.config import Config
 from prune_bench.pruning.methods import METHODS
-from prune_bench.reports.results import DENSE, Cell
+from prune_bench.reports.cells import DENSE, Cell
 from tests.reports.samples import row, timing, unfinished
 
 CLAIM_SET = CLAIMS["claims"]

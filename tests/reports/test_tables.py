@@ -6,7 +6,7 @@ import re
 import pytest
 
 from experiments.papers import TABLES
-from prune_bench.reports.results import Cell
+from prune_bench.reports.cells import Cell
 from prune_bench.reports.tables import table_of
 from tests.reports.samples import row, timing, unfinished
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 
+from prune_bench.reports.cells import Cell
 from prune_bench.reports.claims import Claim, Comparison, Level, Paper, Term
 from prune_bench.reports.claimsets import ClaimGroup, ClaimSet
-from prune_bench.reports.results import Cell
 
 from .figures import dense_cells, make_figures
 from .published import (

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from prune_bench.overrides import suggest
-from prune_bench.reports.results import Row, Setting, Timing, value_of
+from prune_bench.reports.cells import Row, Setting, value_of
+from prune_bench.reports.results import Timing
 
 from .published import ALL_LANGUAGES, DUTCH
 

@@ -1,0 +1,85 @@
+"""What a row is a result of: a method at a sparsity, in a setting that its configuration holds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Any, NamedTuple
+
+from prune_bench.identity import sections
+from prune_bench.pruning.methods import METHODS
+
+Row = Mapping[str, Any]
+Setting = tuple[tuple[str, Any], ...]
+
+
+class Cell(NamedTuple):
+    """One method at one asked sparsity: a line of a table.
+
+    Where a report compares several settings (languages, amounts of labels), `setting` holds the keys of the
+    configuration that tell them apart, with their values, sorted.
+    """
+
+    method: str
+    sparsity: float = 0.0
+    setting: Setting = ()
+
+    @property
+    def dense(self) -> Cell:
+        """The dense model of the same setting."""
+        return Cell("dense", 0.0, self.setting)
+
+    def within(self, setting: Setting) -> Cell:
+        """The cell in a narrower setting."""
+        return self._replace(setting=tuple(sorted((*self.setting, *setting))))
+
+    def overrides(self) -> dict[str, Any]:
+        """What makes a configuration one of this cell."""
+        return {"method": self.method, "sparsity": self.sparsity, **dict(self.setting)}
+
+
+DENSE = Cell("dense")
+
+
+def value_of(row: Row, key: str) -> Any:
+    """The value of a dotted key in a row's configuration."""
+    return reduce(lambda values, part: values[part], key.split("."), row["config"])
+
+
+def setting_of(row: Row, by: Sequence[str]) -> Setting:
+    """The values of dotted keys in a row's configuration, lists as text."""
+    values = {key: value_of(row, key) for key in by}
+    return tuple((key, str(value) if isinstance(value, list) else value) for key, value in values.items())
+
+
+def cell_of(row: Row, by: Sequence[str] = ()) -> Cell:
+    """The cell that a row is one seed of."""
+    return Cell(row["method"], round(row["sparsity"], 6), setting_of(row, by))
+
+
+def varied_keys(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The keys of the configuration that tell runs of one method, sparsity and seed apart, sorted."""
+    alike: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        alike[row["method"], row["sparsity"], row["seed"]].append(_shape(row))
+    return tuple(
+        sorted({key for first, *more in alike.values() for one in more for key in first if first[key] != one[key]})
+    )
+
+
+def _shape(row: Row) -> dict[str, Any]:
+    """What of a row's configuration shaped the run, by dotted key."""
+    read, knobs = sections(row.get("task", "transducer"), row["method"]), METHODS[row["method"]].knobs
+    config = {key: value for key, value in row["config"].items() if key in read}
+    if "pruning" in config:
+        config["pruning"] = {key: config["pruning"][key] for key in knobs}
+    return _leaves(config)
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    parts = [
+        _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        for key, value in config.items()
+    ]
+    return {key: value for part in parts for key, value in part.items()}
