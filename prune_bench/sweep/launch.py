@@ -22,7 +22,7 @@ from prune_bench.sweep.worker import enter
 
 LIBRARIES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 POLL = 0.2
-IMPORTED = ["__main__", "prune_bench.sweep.stages"]
+IMPORTED = ["__main__", "prune_bench.sweep.stages"]  # the first, since each worker imports the command's module again
 
 
 @dataclass(frozen=True, eq=False)
