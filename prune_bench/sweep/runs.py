@@ -108,11 +108,14 @@ def run_id(config: Config) -> str:
 def label(config: Config) -> str:
     """A run in words, for progress lines."""
     method, corpus = find_method(config.method), config.corpus
-    words = [
-        f"{method.label} {100 * config.sparsity:g} %" if config.sparsity else method.label,
+    heard = (
         corpus.labels,
         corpus.language if corpus.language != "en" else "",
         "all languages" if corpus.joint else "",
+    )
+    words = [
+        f"{method.label} {100 * config.sparsity:g} %" if config.sparsity else method.label,
+        *(heard if "corpus" in sections(config.task, config.method) else ()),
         f"mask of {config.pruning.mask_language}" if "mask_language" in method.knobs else "",
         "multilingual" if "+" in config.pretraining.languages else "",
         config.encoder.size if config.encoder.size != "base" else "",

@@ -24,6 +24,9 @@ def test_the_name_tells_method_sparsity_and_seed():
     values = {"method": "transfer", "corpus.language": "nl", "corpus.labels": "1h", "pruning.mask_language": "es"}
     dutch = override(BASE, {**values, "pretraining.languages": "en+nl", "encoder.size": "large"})
     assert label(dutch) == "OMP, another language's mask 50 %, 1h, nl, mask of es, multilingual, large, seed 0"
+    assert label(replace(dutch, task="ctc", method="pretraining", sparsity=0.0)) == (
+        "Pretraining, multilingual, large, seed 0"
+    )
 
 
 @pytest.mark.parametrize(("key", "value"), [
