@@ -153,7 +153,7 @@ class PretrainingConfig:
 class FinetuningConfig:
     """How a pretrained encoder is fine-tuned.
 
-    `head_only` is the fraction of updates in which the head learns alone, with methods that are not `whole`.
+    `head_only` is the fraction of updates in which the head learns alone, with methods that are not `unfrozen`.
     """
 
     dropout: float = 0.0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prune_bench.config import Config, to_dict
 
+INCIDENTAL = ("download", "accelerator", "checkpoint_every")
 MODELS = {"transducer": ("model",), "ctc": ("encoder", "pretraining", "finetuning")}
 
 
@@ -30,17 +31,25 @@ def sections(task: str, method: str) -> tuple[str, ...]:
     return special.get(method, (*dense, "method", "sparsity", "final", "pruning"))
 
 
-def identity(config: Config, *sections: str, knobs: Sequence[str] | None = None) -> str:
-    """The hash of the sections that shape a stage; of `pruning` only the `knobs`.
+def shape(values: Mapping[str, Any], sections: Sequence[str], knobs: Sequence[str] | None = None) -> dict[str, Any]:
+    """Those sections of a configuration's plain `values`, of `pruning` only the `knobs`.
 
-    What a preset is called, where a fit executes and how often it saves a run executes do not change its identity.
+    Where a fit executes, how often it saves and whether data may be downloaded shape nothing and are left out.
     """
-    values = to_dict(config)
-    for key in ("download",):
-        values["corpus"].pop(key)
-    for fit in (values["dense"], values["final"], values["pretraining"]["fit"]):
-        for key in ("accelerator", "checkpoint_every"):
-            fit.pop(key)
-    if knobs is not None:
-        values["pruning"] = {key: values["pruning"][key] for key in knobs}
-    return fingerprint({section: values[section] for section in sections})
+    kept = {section: values[section] for section in sections if section in values}
+    if knobs is not None and "pruning" in kept:
+        kept["pruning"] = {key: kept["pruning"][key] for key in knobs}
+    return _without_incidental(kept)
+
+
+def _without_incidental(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_incidental(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if key not in INCIDENTAL
+    }
+
+
+def identity(config: Config, *sections: str, knobs: Sequence[str] | None = None) -> str:
+    """The hash of the sections that shape a stage; of `pruning` only the `knobs`."""
+    return fingerprint(shape(to_dict(config), sections, knobs))

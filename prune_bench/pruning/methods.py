@@ -20,8 +20,8 @@ class Method:
     nothing is pretrained), of the dense model, or of another method at `behind` less sparsity. `ranked` is whose
     weights choose the first mask: those it starts from, the dense model's, those of iterative rounds, or nobody's
     ("chance"). `target` is what the asked fraction is a fraction of: "size" or "flops". `kinds` are the unit kinds it
-    may remove, `knobs` the keys of the `pruning` section that shape it. A `whole` method trains all weights from the
-    start where `finetuning.head_only` lets the others begin with the head, as PARP's authors do.
+    may remove, `knobs` the keys of the `pruning` section that shape it. An `unfrozen` method trains all weights from
+    the start where `finetuning.head_only` lets the others begin with the head, as PARP's authors do.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Method:
     kinds: tuple[str, ...] = ("heads", "ffn", "conv")
     options: Mapping[str, float] = field(default_factory=dict)
     knobs: tuple[str, ...] = ()
-    whole: bool = False
+    unfrozen: bool = False
     source: str = ""
 
 
@@ -86,7 +86,7 @@ _PARP = replace(
     revival="free",
     ranked="start",
     knobs=("structure", "interval"),
-    whole=True,
+    unfrozen=True,
     source="arXiv 2106.05933, Algorithm 1",
 )
 _PARP_P = replace(
@@ -131,7 +131,7 @@ _ROWS = (
     _DENSE,
     replace(_DENSE, name="continue_ft", label="Dense, trained on", start="dense"),
     replace(_DENSE, name="scratch", label="Dense of this size", start="random"),
-    replace(_DENSE, name="unpretrained", label="Dense, not pretrained", start="random", whole=True),
+    replace(_DENSE, name="unpretrained", label="Dense, not pretrained", start="random", unfrozen=True),
     replace(_OMP, name="rp", label="RP", criterion="random", ranked="chance"),
     replace(_OMP, name="mpi", label="MPI", ranked="start"),
     _OMP,

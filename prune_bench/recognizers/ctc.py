@@ -39,7 +39,7 @@ class CtcRecognizer:
         model = Wav2Vec2(replace(arch, vocabulary=tokenizer.size), tuning.dropout, tuning.layer_drop)
         if published and config.method != "unpretrained":
             self.adopt(model, published)
-        head_only = 0.0 if find_method(config.method).whole else tuning.head_only
+        head_only = 0.0 if find_method(config.method).unfrozen else tuning.head_only
         return CtcTask(model, run, config.features, head_only, config.seed, tokenizer)
 
     def adopt(self, model: Wav2Vec2, source: Wav2Vec2) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
-from prune_bench.identity import sections
+from prune_bench.identity import sections, shape
 from prune_bench.pruning.methods import METHODS
 
 Row = Mapping[str, Any]
@@ -62,19 +62,16 @@ def varied_keys(rows: Sequence[Row]) -> tuple[str, ...]:
     """The keys of the configuration that tell runs of one method, sparsity and seed apart, sorted."""
     alike: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        alike[row["method"], row["sparsity"], row["seed"]].append(_shape(row))
+        alike[row["method"], row["sparsity"], row["seed"]].append(_leaves(_shape(row)))
     return tuple(
         sorted({key for first, *more in alike.values() for one in more for key in first if first[key] != one[key]})
     )
 
 
 def _shape(row: Row) -> dict[str, Any]:
-    """What of a row's configuration shaped the run, by dotted key."""
-    read, knobs = sections(row.get("task", "transducer"), row["method"]), METHODS[row["method"]].knobs
-    config = {key: value for key, value in row["config"].items() if key in read}
-    if "pruning" in config:
-        config["pruning"] = {key: config["pruning"][key] for key in knobs}
-    return _leaves(config)
+    """What of a row's configuration shaped the run."""
+    method = row["method"]
+    return shape(row["config"], sections(row.get("task", "transducer"), method), METHODS[method].knobs)
 
 
 def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -25,6 +25,11 @@ POLL = 0.2
 IMPORTED = ["__main__", "prune_bench.sweep.stages"]  # the first, since each worker imports the command's module again
 
 
+def thread_limits(threads: int) -> dict[str, str]:
+    """Environment variables that set the thread pools of all libraries."""
+    return dict.fromkeys(LIBRARIES, str(threads))
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """One stage in one folder. It takes `slots` of the pool and waits for the tasks `after` which it comes."""
@@ -44,7 +49,7 @@ class Task:
 
     def environment(self) -> dict[str, str]:
         """This environment with the thread pools of all libraries at `execution.threads`."""
-        return {**os.environ, **dict.fromkeys(LIBRARIES, str(self.config.execution.threads))}
+        return {**os.environ, **thread_limits(self.config.execution.threads)}
 
 
 class Handle(Protocol):
@@ -99,7 +104,7 @@ def fork_server(threads: int) -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
     before = dict(os.environ)
-    os.environ.update(dict.fromkeys(LIBRARIES, str(threads)))
+    os.environ.update(thread_limits(threads))
     forkserver.ensure_running()
     os.environ.clear()
     os.environ.update(before)

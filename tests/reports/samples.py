@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from prune_bench.pruning.methods import METHODS
+
 WIDTH, HEADS, FFN, KERNEL, LAYERS = 144, 4, 576, 15, 4
 BLOCKS = LAYERS * (4 * WIDTH * FFN + 5 * WIDTH * WIDTH + 3 * WIDTH * WIDTH + WIDTH * KERNEL)
 COST = {  # points of error rate added at 100 % removed, on top of dense
@@ -22,13 +24,12 @@ def run_name(method: str, sparsity: float, seed: int) -> str:
 
 def row(method: str, sparsity: float = 0.0, seed: int = 0, utterances: int = 300, **changes: Any) -> dict[str, Any]:
     """A finished run. Error counts are Poisson about the method's cost, alike for all methods but for that cost."""
-    target = "flops" if method == "l0_flops" else "size"
     kept = 1 - sparsity
     values: dict[str, Any] = {
         **{"run": run_name(method, sparsity, seed), "method": method, "sparsity": sparsity, "seed": seed},
         **{
             "structure": "groups",
-            "target": target,
+            "target": METHODS[method].target,
             "preset": "tiny",
             "corpus": "espeak",
             "status": "done",
