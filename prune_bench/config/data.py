@@ -1,0 +1,62 @@
+"""What is heard, and how it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class CorpusConfig:
+    """Where speech and text come from. Subsets join with `+`, as in `train-clean-100+train-clean-360`.
+
+    `targets` are the words of the transcripts, or `phones`: how eSpeak NG pronounces them in `language`. With `joint`,
+    languages joined with `+`, training takes all of these, development and test `language` alone. `labels` names how
+    much of it is labelled: Libri-light's subset of that name, or its stand-in, a share of the training utterances.
+    """
+
+    name: str = "espeak"
+    language: str = "en"
+    joint: str = ""
+    labels: str = ""
+    targets: str = "words"
+    root: str = ""
+    download: bool = False
+    on_bad: str = "fail"
+    train: str = "train"
+    dev_clean: str = "dev-clean"
+    dev_other: str = "dev-other"
+    test_clean: str = "test-clean"
+    test_other: str = "test-other"
+    train_utterances: int = 5000
+    dev_utterances: int = 400
+    test_utterances: int = 1500
+    seed: int = 0
+
+
+@dataclass
+class FeatureConfig:
+    """What a model reads: `log_mel` energies, or the `waveform`, whose frames are samples.
+
+    SpecAugment's masks are drawn in training only.
+    """
+
+    kind: str = "log_mel"
+    sample_rate: int = 16000
+    mels: int = 80
+    window_ms: float = 25.0
+    hop_ms: float = 10.0
+    time_masks: int = 2
+    time_width: int = 20
+    frequency_masks: int = 2
+    frequency_width: int = 16
+
+
+@dataclass
+class TokenizerConfig:
+    """`kind` is `characters`, `sentencepiece` or `words` (tokens apart by spaces: phones, too).
+
+    `size` counts sentencepiece units without the blank.
+    """
+
+    kind: str = "sentencepiece"
+    size: int = 128

@@ -1,0 +1,82 @@
+"""What is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from prune_bench.config.fits import FitConfig
+
+
+@dataclass
+class ModelConfig:
+    """Conformer-Transducer widths before any pruning."""
+
+    layers: int = 4
+    width: int = 144
+    heads: int = 4
+    ffn: int = 576
+    kernel: int = 15
+    subsampling: int = 6
+    dropout: float = 0.1
+    predictor: str = "stateless"
+    predictor_width: int = 144
+    predictor_layers: int = 1
+    predictor_dropout: float = 0.0
+    joint_width: int = 96
+    ctc_weight: float = 0.3
+
+
+@dataclass
+class EncoderConfig:
+    """wav2vec 2.0's encoder before any pruning. `convs` lists (channels, kernel, stride) as fairseq writes them.
+
+    `size` large doubles the layers and adds a third to all widths, as published.
+    """
+
+    size: str = "base"
+    convs: str = "[(64, 10, 5)] + [(64, 3, 2)] * 4 + [(64, 2, 2)] * 2"
+    norm: str = "layer_norm"
+    norm_first: bool = True
+    layers: int = 6
+    width: int = 192
+    heads: int = 3
+    ffn: int = 768
+    position_kernel: int = 32
+    position_groups: int = 16
+
+
+@dataclass
+class PretrainingConfig:
+    """Where a wav2vec 2.0 encoder's weights come from, and how its own pretraining runs.
+
+    `source` is `own`, `random`, or published weights: a bundle's name (`wav2vec2` in the encoder's size, `xlsr-53`), a
+    Hugging Face folder, a fairseq checkpoint.
+    Languages join with `+` and share `utterances` evenly; `corpus`, `root` and `train` say whose audio is heard.
+    Each frame starts a hidden stretch of `length` frames with chance `start`; `clusters` units are predicted, and a
+    visible frame counts `visible` times as much as a hidden one (0 in HuBERT).
+    """
+
+    source: str = "own"
+    corpus: str = "espeak"
+    root: str = ""
+    train: str = "train"
+    languages: str = "en"
+    utterances: int = 6000
+    clusters: int = 100
+    start: float = 0.08
+    length: int = 10
+    visible: float = 0.0
+    seed: int = 0
+    fit: FitConfig = field(default_factory=FitConfig)
+
+
+@dataclass
+class FinetuningConfig:
+    """How a pretrained encoder is fine-tuned.
+
+    `head_only` is the fraction of updates in which the head learns alone, with methods that are not `unfrozen`.
+    """
+
+    dropout: float = 0.0
+    layer_drop: float = 0.0
+    head_only: float = 0.0

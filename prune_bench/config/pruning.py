@@ -1,0 +1,32 @@
+"""How a model is made smaller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class PruningConfig:
+    """Knobs of the pruning methods; fractions are of the fit's updates.
+
+    `interval` is PARP's, `progress` where PARP-P's target is reached, `round` the length of a round of IMP,
+    `mask_language` whose mask is transferred; the rest is L0's.
+    """
+
+    structure: str = "groups"
+    interval: float = 0.01
+    progress: float = 0.6
+    imp_step: str = "original10"
+    round: float = 0.2
+    mask_language: str = ""
+    ramp: float = 0.3
+    settle: float = 0.6
+    mask_learning_rate: float = 5e-2
+    multiplier_learning_rate: float = 5e-2
+    gate_init: float = 4.6
+    ffn_gate_init: float = 3.0
+    temperature: float = 2 / 3
+    counter: str = "exact"
+    distillation: float = 1.0
+    distillation_side: str = "student"
+    reference_seconds: float = 15.0
