@@ -16,11 +16,13 @@ from torch import nn
 
 from prune_bench.models.arch import TransducerArch
 from prune_bench.models.transducer import Transducer
+from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch
 from prune_bench.models.wav2vec2 import Wav2Vec2, Wav2Vec2Arch
 
 KINDS: dict[str, tuple[Any, Any]] = {
     "transducer": (Transducer, TransducerArch),
     "wav2vec2": (Wav2Vec2, Wav2Vec2Arch),
+    "language_model": (LanguageModel, LanguageModelArch),
 }
 
 
@@ -40,7 +42,7 @@ def save_model(model: Any, folder: str | Path) -> Path:
 
 
 def load_model(folder: str | Path) -> Any:
-    """The model saved in `folder`, a Transducer or a Wav2Vec2, in eval mode.
+    """The model saved in `folder`, of any of `KINDS`, in eval mode.
 
     Raises:
         ValueError: the folder holds no complete model, naming the file.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -33,6 +33,15 @@ class LayerArch:
     def local_width(self, width: int) -> int:
         """How many dimensions of a stream of `width` this layer works on."""
         return width if self.hidden is None else len(self.hidden)
+
+
+@dataclass(frozen=True)
+class BlockArch:
+    """Heads and FFN channels of one Transformer layer; `ranks` names factorised layers, as in {"ffn.up": 40}."""
+
+    heads: int
+    ffn: int
+    ranks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,11 +97,7 @@ class ConformerArch:
 
     def with_ranks(self, ranks: Mapping[str, int]) -> ConformerArch:
         """The architecture with the named layers factorised, as in {"layers.0.ffn1.up": 40}."""
-        layers = list(self.layers)
-        for name, rank in ranks.items():
-            _, i, module = name.split(".", 2)
-            layers[int(i)] = replace(layers[int(i)], ranks={**layers[int(i)].ranks, module: rank})
-        return replace(self, layers=tuple(layers))
+        return replace(self, layers=factorised(self.layers, ranks))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -142,6 +147,18 @@ class TransducerArch:
     def from_dict(cls, values: Mapping[str, Any]) -> TransducerArch:
         """The architecture that `to_dict` gave."""
         return cls(**{**values, "encoder": ConformerArch.from_dict(values["encoder"])})
+
+
+Layer = TypeVar("Layer", LayerArch, BlockArch)
+
+
+def factorised(layers: Sequence[Layer], ranks: Mapping[str, int]) -> tuple[Layer, ...]:
+    """The layers with ranks for what is named "layers.0.ffn1.up" and the like."""
+    found: list[dict[str, int]] = [dict(layer.ranks) for layer in layers]
+    for name, rank in ranks.items():
+        _, i, module = name.split(".", 2)
+        found[int(i)][module] = rank
+    return tuple(replace(layer, ranks=each) for layer, each in zip(layers, found, strict=True))
 
 
 @dataclass(frozen=True)

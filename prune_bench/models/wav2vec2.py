@@ -15,18 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.models import Wav2Vec2Model, wav2vec2_model
 
+from prune_bench.models.arch import BlockArch
 from prune_bench.models.low_rank import make_linear
 from prune_bench.models.units import UnitGroup, read, written
 
 LAYERS = "encoder.transformer.layers"
-
-
-@dataclass(frozen=True)
-class BlockArch:
-    """Heads and FFN channels of one Transformer layer."""
-
-    heads: int
-    ffn: int
 
 
 @dataclass(frozen=True)
@@ -80,7 +73,8 @@ class Wav2Vec2Arch:
     def keep(self, kept: Mapping[str, Tensor | Sequence[int]]) -> Wav2Vec2Arch:
         """The smaller architecture with only the kept units of the named groups; groups not named stay whole."""
         layers = (
-            BlockArch(
+            replace(
+                layer,
                 heads=len(kept.get(f"{LAYERS}.{i}.heads", range(layer.heads))),
                 ffn=len(kept.get(f"{LAYERS}.{i}.ffn", range(layer.ffn))),
             )
