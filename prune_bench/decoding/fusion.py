@@ -1,0 +1,55 @@
+"""Shallow fusion: a language model's say in what a transducer emits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from prune_bench.models.transducer import BLANK, Transducer
+from prune_bench.models.transformer_lm import BORDER, LanguageModel, State
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A unit scores log p(transducer) + `weight` * log p(language model) - `internal` * log p(internal model).
+
+    The internal language model of a transducer is its joiner on silence, an encoder output of zeros, over all units
+    but the blank (Variani et al., 2020; Meng et al., 2021). Blanks score as without fusion, the end of a sentence by
+    the language model alone.
+
+    Raises:
+        ValueError: the two models have other units.
+    """
+
+    model: LanguageModel
+    weight: float
+    internal: float = 0.0
+
+    def check(self, transducer: Transducer) -> None:
+        ours, theirs = self.model.arch.vocabulary, transducer.arch.vocabulary
+        if ours != theirs:
+            raise ValueError(
+                f"the language model has {ours} units and the transducer {theirs}: train it with the same tokenizer"
+            )
+
+    def start(self, rows: int, like: Tensor) -> tuple[Tensor, State]:
+        """What the border of a sentence leaves."""
+        state = self.model.initial_state(rows, like)
+        return self.step(state[0].new_full((rows,), BORDER), state)
+
+    def step(self, units: Tensor, state: State) -> tuple[Tensor, State]:
+        """Weighted log-probabilities (rows, vocabulary) of what follows the units, and the new state."""
+        logits, state = self.model.step(units, state)
+        return self.weight * logits.log_softmax(-1), state
+
+
+def internal_scores(model: Transducer, predicted: Tensor) -> Tensor:
+    """Log-probabilities (rows, vocabulary) of units by the internal language model; the blank's is 0."""
+    joiner = model.joiner
+    silence = joiner.encoder(predicted.new_zeros(joiner.encoder.in_features))
+    logits = joiner(silence, predicted)
+    logits[:, BLANK] = -float("inf")
+    scores = logits.log_softmax(-1)
+    scores[:, BLANK] = 0.0
+    return scores

@@ -1,0 +1,125 @@
+"""Beam search against greedy search, and against every alignment of every unit sequence."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from prune_bench.decoding.beam import search_beam
+from prune_bench.decoding.fusion import Fusion
+from prune_bench.decoding.greedy import search_greedy
+from prune_bench.models.arch import BlockArch, ConformerArch, TransducerArch
+from prune_bench.models.transducer import Transducer
+from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch
+
+ENCODER = ConformerArch.dense(mels=20, subsampling=2, width=32, heads=2, ffn=48, kernel=5, layers=1)
+LONG = torch.tensor([20, 17, 11, 1, 9])
+
+
+def talkative(kind="stateless", vocabulary=9):
+    """A random model that emits often."""
+    torch.manual_seed(3)
+    model = Transducer(TransducerArch(ENCODER, vocabulary, kind, 16, 2, 24)).eval()
+    for parameter in (model.joiner.output.weight, model.joiner.predictor.weight, model.joiner.encoder.weight):
+        parameter.data.mul_(6.0)
+    model.joiner.output.bias.data[0] += 5.0
+    return model
+
+
+def language_model(vocabulary):
+    torch.manual_seed(4)
+    model = LanguageModel(LanguageModelArch(vocabulary, 16, 8, (BlockArch(2, 24),))).eval()
+    model.head.weight.data.mul_(4.0)
+    return model
+
+
+def hidden(batch=5, frames=20):
+    return torch.randn(batch, frames, 32, generator=torch.Generator().manual_seed(5))
+
+
+@torch.no_grad()
+def score_plainly(model, encoded, units, fusion):
+    """Log-probability of all alignments of `units` to the frames, by the forward recursion, and its fusion terms."""
+    history = torch.tensor([units], dtype=torch.long)
+    predicted = model.joiner.predictor(model.predictor(history))[0]
+    grid = model.joiner(encoded[:, None], predicted[None]).log_softmax(-1)
+    total = {(0, 0): 0.0}
+    for t, u in itertools.product(range(len(encoded) + 1), range(len(units) + 1)):
+        ways = [total[t - 1, u] + float(grid[t - 1, u, 0])] if t else []
+        if u and t < len(encoded):
+            ways.append(total[t, u - 1] + float(grid[t, u - 1, units[u - 1]]))
+        if (t, u) != (0, 0):
+            total[t, u] = float(torch.tensor(ways).logsumexp(0)) if ways else -math.inf
+    score = total[len(encoded), len(units)]
+    if fusion is None:
+        return score
+    inputs = torch.tensor([[0, *units]])
+    known = fusion.model(inputs).log_softmax(-1)[0]
+    score += fusion.weight * sum(float(known[place, unit]) for place, unit in enumerate([*units, 0]))
+    silent = model.joiner(model.joiner.encoder(torch.zeros(32)), predicted)[:, 1:].log_softmax(-1)
+    return score - fusion.internal * sum(float(silent[place, unit - 1]) for place, unit in enumerate(units))
+
+
+@pytest.mark.parametrize("kind", ["stateless", "lstm"])
+@pytest.mark.parametrize("max_symbols", [1, 2, 5])
+def test_a_beam_of_one_is_greedy_search(kind, max_symbols):
+    model, x = talkative(kind), hidden()
+    found = [best[0].units for best in search_beam(model, x, LONG, 1, max_symbols)]
+    assert found == search_greedy(model, x, LONG, max_symbols)
+    assert len({len(units) for units in found}) > 2
+
+
+@pytest.mark.parametrize("fused", ["alone", "fused", "internal"])
+@pytest.mark.parametrize("kind", ["stateless", "lstm"])
+def test_a_beam_of_everything_is_exact(kind, fused):
+    vocabulary, frames, longest = 3, 3, 3
+    model, x = talkative(kind, vocabulary), hidden(2, frames)
+    weights = {"fused": (0.7, 0.0), "internal": (0.7, 0.3)}.get(fused)
+    fusion = Fusion(language_model(vocabulary), *weights) if weights else None
+    lengths = torch.tensor([frames, frames - 1])
+    found = search_beam(model, x, lengths, 150, 100, fusion)
+    for row, (utterance, length) in enumerate(zip(x, lengths.tolist(), strict=True)):
+        encoded = model.joiner.encoder(utterance[:length])
+        every = (units for n in range(longest + 1) for units in itertools.product(range(1, vocabulary), repeat=n))
+        expected = {units: score_plainly(model, encoded, list(units), fusion) for units in every}
+        ranked = {tuple(one.units): one.score for one in found[row] if len(one.units) <= longest}
+        assert ranked.keys() == expected.keys()
+        for units, score in expected.items():
+            assert ranked[units] == pytest.approx(score, abs=2e-4)
+        best = max(expected, key=lambda units: expected[units])
+        assert tuple(found[row][0].units) == best
+
+
+@pytest.mark.parametrize("weights", [None, (0.5, 0.0), (0.5, 0.2)])
+def test_results_do_not_depend_on_the_batch(weights):
+    model, x = talkative(), hidden()
+    fusion = Fusion(language_model(9), *weights) if weights else None
+    together = search_beam(model, x, LONG, 4, 3, fusion)
+    for row, length in enumerate(LONG.tolist()):
+        (alone,) = search_beam(model, x[row : row + 1, :length], LONG[row : row + 1], 4, 3, fusion)
+        assert [one.units for one in alone] == [one.units for one in together[row]]
+        assert [one.score for one in alone] == pytest.approx([one.score for one in together[row]], abs=1e-3)
+
+
+def test_a_larger_beam_finds_at_least_as_much():
+    model, x = talkative(), hidden()
+    scores = [[best[0].score for best in search_beam(model, x, LONG, width)] for width in (2, 8, 64)]
+    assert all(small <= large + 1e-4 for pair in itertools.pairwise(scores) for small, large in zip(*pair, strict=True))
+    assert scores[0] != scores[2]
+
+
+def test_fusion_follows_the_language_model_when_it_is_loud():
+    model, x = talkative(), hidden()
+    quiet, loud = (search_beam(model, x, LONG, 8, 3, Fusion(language_model(9), weight)) for weight in (0.0, 20.0))
+    plain = search_beam(model, x, LONG, 8, 3)
+    assert [best[0].units for best in quiet] == [best[0].units for best in plain]
+    assert [best[0].units for best in loud] != [best[0].units for best in plain]
+
+
+def test_other_units_are_refused():
+    model = talkative()
+    with pytest.raises(ValueError, match="7 units and the transducer 9"):
+        search_beam(model, hidden(), LONG, 2, fusion=Fusion(language_model(7), 0.5))
