@@ -8,10 +8,16 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from prune_bench.config.data import CorpusConfig, FeatureConfig, TokenizerConfig
-from prune_bench.config.execution import ExecutionConfig, MeasurementConfig, WandbConfig
+from prune_bench.config.data import CorpusConfig, FeatureConfig, TextConfig, TokenizerConfig
+from prune_bench.config.execution import ExecutionConfig, FusionConfig, MeasurementConfig, WandbConfig
 from prune_bench.config.fits import FitConfig
-from prune_bench.config.models import EncoderConfig, FinetuningConfig, ModelConfig, PretrainingConfig
+from prune_bench.config.models import (
+    EncoderConfig,
+    FinetuningConfig,
+    LanguageModelConfig,
+    ModelConfig,
+    PretrainingConfig,
+)
 from prune_bench.config.pruning import PruningConfig
 
 __all__ = [
@@ -22,10 +28,13 @@ __all__ = [
     "FeatureConfig",
     "FinetuningConfig",
     "FitConfig",
+    "FusionConfig",
+    "LanguageModelConfig",
     "MeasurementConfig",
     "ModelConfig",
     "PretrainingConfig",
     "PruningConfig",
+    "TextConfig",
     "TokenizerConfig",
     "WandbConfig",
     "from_dict",
@@ -49,6 +58,9 @@ class Config:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
     finetuning: FinetuningConfig = field(default_factory=FinetuningConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    lm: LanguageModelConfig = field(default_factory=LanguageModelConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
     dense: FitConfig = field(default_factory=FitConfig)
     final: FitConfig = field(default_factory=FitConfig)
     pruning: PruningConfig = field(default_factory=PruningConfig)

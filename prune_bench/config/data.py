@@ -60,3 +60,25 @@ class TokenizerConfig:
 
     kind: str = "sentencepiece"
     size: int = 128
+
+
+@dataclass
+class TextConfig:
+    """What a language model reads: sentences of `espeak`'s generator, files of `wikitext2` or `librispeech-lm` in
+    folder `root`, or `files`, named in `train`, `dev` and `test` and joined with `+`.
+
+    Where `dev` or `test` is empty, the transcripts of the speech corpus stand in. `units` are those of the recogniser
+    ("speech"), so that both can be fused, or learned from the text itself ("text"). Lines of more than `longest` units
+    are cut between words. `sentences` is how many `espeak` draws; `on_bad` is what a line that cannot be spelled does.
+    """
+
+    name: str = "espeak"
+    root: str = ""
+    train: str = ""
+    dev: str = ""
+    test: str = ""
+    units: str = "speech"
+    sentences: int = 100000
+    longest: int = 64
+    on_bad: str = "fail"
+    seed: int = 0

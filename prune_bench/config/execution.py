@@ -17,6 +17,20 @@ class MeasurementConfig:
 
 
 @dataclass
+class FusionConfig:
+    """How a language model helps a recogniser: beam search with shallow fusion.
+
+    The dense language model's weight, and that of the internal one, are chosen on development speech among `weights`
+    and `internal`, joined with `+`; of each development and test split the first `utterances` are decoded, 0 for all.
+    """
+
+    beam: int = 8
+    weights: str = "0.1+0.2+0.3+0.4+0.5"
+    internal: str = "0.0"
+    utterances: int = 0
+
+
+@dataclass
 class WandbConfig:
     """`mode` is `offline`, `online` or `disabled`."""
 

@@ -80,3 +80,23 @@ class FinetuningConfig:
     dropout: float = 0.0
     layer_drop: float = 0.0
     head_only: float = 0.0
+
+
+@dataclass
+class LanguageModelConfig:
+    """A causal Transformer before any pruning, and its fits, whose `frames` count units.
+
+    A head is `head_width` wide, or with 0 as wide as makes all heads together as wide as the stream. `tied` reads and
+    scores units by one matrix; with `embeddings` that matrix can be pruned and counts towards a sparsity.
+    """
+
+    layers: int = 4
+    width: int = 144
+    heads: int = 4
+    head_width: int = 0
+    ffn: int = 576
+    dropout: float = 0.1
+    tied: bool = True
+    embeddings: bool = True
+    dense: FitConfig = field(default_factory=FitConfig)
+    final: FitConfig = field(default_factory=FitConfig)

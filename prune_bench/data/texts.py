@@ -17,13 +17,19 @@ def normalize(utterance: Utterance) -> str:
 
     Raises BadUtterance when no letter or digit is left.
     """
-    text = unicodedata.normalize("NFC", utterance.text).replace("\u2019", "'").lower()
-    words = " ".join(PUNCTUATION.sub(" ", TAG.sub(" ", text)).split())
-    if not any(letter.isalnum() for letter in words):
-        reason = "non-speech transcript" if text.strip() else "empty transcript"
+    words = spell(utterance.text)
+    if not words:
+        reason = "non-speech transcript" if utterance.text.strip() else "empty transcript"
         remedy = f"{reason} {utterance.text!r}; write its words or remove it"
         raise BadUtterance(reason, f"{place(utterance)}: {remedy}")
     return words
+
+
+def spell(text: str) -> str:
+    """The words of a line in that spelling; empty when no letter or digit is left."""
+    text = unicodedata.normalize("NFC", text).replace("\u2019", "'").lower()
+    words = " ".join(PUNCTUATION.sub(" ", TAG.sub(" ", text)).split())
+    return words if any(letter.isalnum() for letter in words) else ""
 
 
 def place(utterance: Utterance) -> str:

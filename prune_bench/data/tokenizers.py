@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import sentencepiece
 
@@ -28,6 +29,8 @@ class Tokenizer(Protocol):
 
     def decode(self, units: Sequence[int]) -> str: ...
 
+    def state(self) -> Any: ...
+
     def save(self, path: str | Path) -> None: ...
 
 
@@ -41,6 +44,9 @@ class Textless:
 
     def decode(self, units: Sequence[int]) -> str:
         return ""
+
+    def state(self) -> list[str]:
+        return []
 
     def save(self, path: str | Path) -> None:
         """Nothing to keep."""
@@ -180,6 +186,11 @@ def save_tokenizer(tokenizer: Symbols | SentencePiece, path: Path) -> None:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
         json.dump({"kind": tokenizer.kind, "state": tokenizer.state()}, file)
     os.replace(file.name, path)
+
+
+def units_of(tokenizer: Tokenizer) -> str:
+    """Twelve hex digits that tell the units of two tokenizers apart."""
+    return hashlib.sha256(json.dumps(tokenizer.state()).encode()).hexdigest()[:12]
 
 
 def check_known(symbols: Iterable[str], known: Iterable[str], separator: str = "") -> None:

@@ -1,0 +1,117 @@
+"""Batches of sentences: endless and resumable for training, fixed for evaluation, in constant memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from prune_bench.config import FitConfig
+from prune_bench.data.batches import LENGTH_JITTER, BatchStream, by_frames, collated, first_batch, forget_partial_step
+from prune_bench.data.text.store import TextStore
+from prune_bench.models.transformer_lm import BORDER
+
+IGNORED = -100
+WINDOW = 8192
+EVALUATION_UNITS = 16384
+
+
+class TextBatch(NamedTuple):
+    """`units` (B, U) begin with the border and are padded with it, `targets` (B, U) are what follows each, the border
+    last, padded with `IGNORED`; `lengths` (B,) counts targets, `indices` (B,) are places in the store."""
+
+    units: Tensor
+    targets: Tensor
+    lengths: Tensor
+    indices: Tensor
+
+
+class Sentences(Dataset[TextBatch]):
+    """A store whose items are asked for by the batch."""
+
+    def __init__(self, store: TextStore) -> None:
+        self.store = store
+
+    def __getitems__(self, indices: Sequence[int]) -> TextBatch:
+        sentences, border = [torch.from_numpy(self.store[index]) for index in indices], torch.tensor([BORDER])
+        return TextBatch(
+            units=pad_sequence([torch.cat((border, one)) for one in sentences], True, BORDER),
+            targets=pad_sequence([torch.cat((one, border)) for one in sentences], True, IGNORED),
+            lengths=torch.tensor([len(one) + 1 for one in sentences]),
+            indices=torch.tensor(indices),
+        )
+
+
+class TextStream(BatchStream):
+    """Batches of sentences of similar length, at most `frames` units with padding, an epoch being a window.
+
+    Sentences are met in steps of a fixed stride through the store, so that no order of all of them is ever held; a
+    window of them is sorted by length. A pass over the data has a stride and a first sentence of its own.
+    """
+
+    def __init__(self, store: TextStore, frames: int, seed: int, *place: Any) -> None:
+        super().__init__(np.empty(0), frames, seed, *place)
+        self.store = store
+
+    def epoch(self, number: int) -> list[np.ndarray]:
+        """All batches of one window, shuffled."""
+        count = len(self.store)
+        windows = math.ceil(count / WINDOW)
+        turn, window = divmod(number, windows)
+        chosen = stride(count, self.seed, turn, np.arange(window * WINDOW, min(count, (window + 1) * WINDOW)))
+        random = np.random.default_rng([self.seed, number, 1])
+        lengths = self.store.lengths(chosen) + 1
+        jitter = random.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, len(chosen))
+        batches = by_frames(np.argsort(lengths * jitter, kind="stable"), lengths, self.frames)
+        return [chosen[batches[place]] for place in random.permutation(len(batches))]
+
+
+def stride(count: int, seed: int, turn: int, places: np.ndarray) -> np.ndarray:
+    """Where `places` of a permutation of 0..count-1 lead, one that is known without being held."""
+    random = np.random.default_rng([seed, turn])
+    first, step = int(random.integers(count)), int(random.integers(count)) | 1
+    while math.gcd(step, count) != 1:
+        step += 1
+    return (first + places * step) % count
+
+
+def text_loader(store: TextStore, batches: Sampler[list[int]] | list[list[int]]) -> DataLoader[TextBatch]:
+    """Batches in the given order; the loader's own generator leaves the global one alone."""
+    return DataLoader(Sentences(store), batch_sampler=batches, collate_fn=collated, generator=torch.Generator())
+
+
+def text_evaluation(
+    store: TextStore, units: int = EVALUATION_UNITS, rank: int = 0, processes: int = 1
+) -> DataLoader[TextBatch]:
+    """Every sentence once, longest first, in fixed batches of at most `units` units."""
+    lengths = store.lengths(np.arange(len(store))) + 1
+    batches = by_frames(np.argsort(-lengths, kind="stable"), lengths, units)
+    return text_loader(store, [batch[rank::processes].tolist() for batch in batches if len(batch) > rank])
+
+
+class TextData(lightning.LightningDataModule):
+    """Training stream and development batches of one fit of a language model; see `SpeechData`."""
+
+    def __init__(self, splits: dict[str, TextStore], fit: FitConfig, seed: int) -> None:
+        super().__init__()
+        self.splits, self.fit, self.seed = splits, fit, seed
+
+    def train_dataloader(self) -> DataLoader[TextBatch]:
+        trainer, store = self.trainer, self.splits["train"]
+        assert trainer is not None
+        forget_partial_step(trainer)
+        start = partial(first_batch, trainer)
+        stream = TextStream(store, self.fit.frames, self.seed, start, trainer.global_rank, trainer.world_size)
+        return text_loader(store, stream)
+
+    def val_dataloader(self) -> DataLoader[TextBatch]:
+        assert self.trainer is not None
+        return text_evaluation(self.splits["dev"], rank=self.trainer.global_rank, processes=self.trainer.world_size)

@@ -1,0 +1,91 @@
+"""Everything that training and evaluation of a language model read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from rich.progress import track
+
+from prune_bench.config import Config
+from prune_bench.data import Corpus, cached_tokenizer, prepare
+from prune_bench.data.store import created, describe
+from prune_bench.data.text.sources import fingerprint, lines
+from prune_bench.data.text.store import TextStore, write_text_store
+from prune_bench.data.texts import spell
+from prune_bench.data.tokenizers import Tokenizer, units_of
+
+SPLITS = ("train", "dev", "test")
+TEXTS_FOR_UNITS = 200_000
+VERSION = 1
+Transcripts = Mapping[str, list[str]]
+
+
+@dataclass(frozen=True)
+class TextCorpus:
+    """The splits "train", "dev" and "test", the tokenizer, and the recogniser's corpus where its units are used."""
+
+    splits: dict[str, TextStore]
+    tokenizer: Tokenizer
+    speech: Corpus | None
+
+
+def prepare_text(config: Config, cache: str | Path, progress: bool = True) -> TextCorpus:
+    """Make, or open if made before, the sentences of `config.text` under folder `cache`.
+
+    No sentence of development or test text is trained on.
+    Raises ValueError, naming the file, the line and the remedy, for text that cannot be used.
+    """
+    text, cache = config.text, Path(cache)
+    speech = prepare(replace(config, task="transducer"), cache, progress) if text.units == "speech" else None
+    said = transcripts(speech)
+    if speech is None:
+        head = islice((spell(line.text) for line in lines(text, "train", [])), TEXTS_FOR_UNITS)
+        tokenizer: Tokenizer = cached_tokenizer(config.tokenizer, [line for line in head if line], cache)
+    else:
+        tokenizer = speech.tokenizer
+    splits = {split: text_store(config, split, said, tokenizer, cache, progress) for split in SPLITS}
+    return TextCorpus(splits, tokenizer, speech)
+
+
+def transcripts(speech: Corpus | None) -> Transcripts:
+    """What is said in both development and in both test splits."""
+    if speech is None:
+        return {split: [] for split in SPLITS}
+    kinds = ("clean", "other")
+    judged = {
+        split: [text for kind in kinds for text in speech.splits[f"{split}-{kind}"].texts] for split in SPLITS[1:]
+    }
+    return {"train": [], **judged}
+
+
+def text_store(
+    config: Config, split: str, said: Transcripts, tokenizer: Tokenizer, cache: Path, progress: bool
+) -> TextStore:
+    """One split, written once."""
+    text, training = config.text, split == "train"
+    sources = {one: fingerprint(text, one, said[one]) for one in (SPLITS if training else (split,))}
+    shaped = [VERSION, sources, text.longest, text.on_bad, asdict(config.tokenizer), units_of(tokenizer)]
+    name = hashlib.sha256(json.dumps(shaped).encode()).hexdigest()[:12]
+    path = cache / "text" / f"{text.name}-{split}-{name}"
+    with created(path) as folder:
+        if folder is not None:
+            found = lines(text, split, said[split])
+            held_out = {spell(line.text) for one in SPLITS[1:] for line in lines(text, one, said[one])}
+            write_text_store(
+                folder,
+                track(found, f"{text.name} {split}", disable=not (progress and training), transient=True),
+                tokenizer,
+                text.longest,
+                held_out=held_out if training else (),
+                skip=text.on_bad == "skip",
+                keep_texts=not training,
+            )
+    store = TextStore.open(path)
+    if store.skipped and progress:
+        print(f"{text.name} {split}: {sum(store.skipped.values())} lines left out: {describe(store.skipped)}")
+    return store

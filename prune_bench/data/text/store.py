@@ -1,0 +1,109 @@
+"""Encoded sentences of one split in one memory-mapped file, written in one pass over the text."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from prune_bench.data.store import describe
+from prune_bench.data.text.sources import Line
+from prune_bench.data.texts import spell
+from prune_bench.data.tokenizers import Tokenizer
+
+HELD_OUT = "also in development or test text"
+UNKNOWN = "character outside the vocabulary"
+
+
+@dataclass(frozen=True)
+class TextStore:
+    """Sentence i is `units[ends[i] : ends[i + 1]]`, on disk. `texts` are kept where they are judged by words.
+
+    `words` counts the words of the split; `skipped` what was left out, by reason.
+    """
+
+    units: np.ndarray
+    ends: np.ndarray
+    texts: list[str]
+    words: dict[str, int]
+    skipped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Units of one sentence, int64."""
+        return np.asarray(self.units[self.ends[index] : self.ends[index + 1]], dtype=np.int64)
+
+    def lengths(self, indices: np.ndarray) -> np.ndarray:
+        """Units of each of these sentences."""
+        return np.asarray(self.ends[indices + 1]) - np.asarray(self.ends[indices])
+
+    @classmethod
+    def open(cls, path: Path) -> TextStore:
+        """Map the store in folder `path`; reads no sentence."""
+        index = json.loads((path / "index.json").read_text())
+        return cls(
+            units=np.memmap(path / "units.bin", np.dtype(index["type"]), "r"),
+            ends=np.memmap(path / "ends.bin", np.int64, "r"),
+            texts=index["texts"],
+            words=index["words"],
+            skipped=index["skipped"],
+        )
+
+
+def write_text_store(
+    folder: Path,
+    lines: Iterable[Line],
+    tokenizer: Tokenizer,
+    longest: int,
+    held_out: Collection[str] = (),
+    skip: bool = False,
+    keep_texts: bool = False,
+) -> None:
+    """Write the sentences of `lines` that are not `held_out`; what cannot be spelled is left out with `skip`.
+
+    Raises:
+        ValueError: a line has characters that the tokenizer does not know, or no sentence is left.
+    """
+    kind = np.dtype(np.uint16 if tokenizer.size <= 1 << 16 else np.uint32)
+    words, skipped, texts, end = Counter[str](), Counter[str](), list[str](), 0
+    with (folder / "units.bin").open("wb") as units, (folder / "ends.bin").open("wb") as ends:
+        ends.write(np.int64(0).tobytes())
+        for line in lines:
+            text = spell(line.text)
+            if text in held_out:
+                skipped[HELD_OUT] += 1
+                continue
+            try:
+                pieces = list(cut(text, tokenizer, longest)) if text else []
+            except ValueError as error:
+                if not skip:
+                    raise ValueError(f"{line.place}: {UNKNOWN}, {error}; correct it, or set text.on_bad=skip") from None
+                skipped[UNKNOWN] += 1
+                continue
+            for piece, encoded in pieces:
+                units.write(np.array(encoded, dtype=kind).tobytes())
+                end += len(encoded)
+                ends.write(np.int64(end).tobytes())
+                words.update(piece.split())
+                texts += [piece] * keep_texts
+    if end == 0:
+        raise ValueError(f"no sentence in the text: {describe(dict(skipped)) or 'it is empty'}")
+    index = {"type": str(kind), "texts": texts, "words": dict(words), "skipped": dict(skipped)}
+    (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False))
+
+
+def cut(text: str, tokenizer: Tokenizer, longest: int) -> Iterator[tuple[str, list[int]]]:
+    """`text` and its units, in halves cut between words as long as there are more than `longest` units."""
+    units, words = tokenizer.encode(text), text.split()
+    if len(units) <= longest or len(words) == 1:
+        yield text, units
+        return
+    middle = len(words) // 2
+    yield from cut(" ".join(words[:middle]), tokenizer, longest)
+    yield from cut(" ".join(words[middle:]), tokenizer, longest)

@@ -1,0 +1,205 @@
+"""Lines to sentences of units on disk, and sentences to batches."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prune_bench.config import Config
+from prune_bench.data import grammar
+from prune_bench.data.text import batches as batching
+from prune_bench.data.text.batches import IGNORED, TextStream, stride, text_evaluation
+from prune_bench.data.text.corpus import prepare_text
+from prune_bench.data.text.sources import Line, lines
+from prune_bench.data.text.store import HELD_OUT, UNKNOWN, TextStore, cut, write_text_store
+from prune_bench.data.tokenizers import Characters, Words, units_of
+
+
+def write(path: Path, *texts: str) -> None:
+    path.write_text("\n".join(texts) + "\n")
+
+
+@pytest.fixture
+def config(tmp_path) -> Config:
+    """Three files of text with units of its own."""
+    config = Config(task="language_model")
+    config.text.name, config.text.root, config.text.units = "files", str(tmp_path), "text"
+    config.text.train, config.text.dev, config.text.test = "train.txt", "dev.txt", "test.txt"
+    config.tokenizer.kind = "characters"
+    write(tmp_path / "train.txt", "A red lamp.", "", "two boats", "= =", "an old clock", "a boat")
+    write(tmp_path / "dev.txt", "a lamp", "an old boat")
+    write(tmp_path / "test.txt", "two red boats", "a clock")
+    return config
+
+
+def decoded(corpus, split):
+    store = corpus.splits[split]
+    return [corpus.tokenizer.decode(store[index].tolist()) for index in range(len(store))]
+
+
+def test_lines_become_spelled_sentences(config, tmp_path):
+    corpus = prepare_text(config, tmp_path / "cache", progress=False)
+    assert decoded(corpus, "train") == ["a red lamp", "two boats", "an old clock", "a boat"]
+    assert decoded(corpus, "test") == corpus.splits["test"].texts == ["two red boats", "a clock"]
+    assert corpus.splits["train"].texts == []
+    assert corpus.splits["train"].words == dict(a=2, red=1, lamp=1, two=1, boats=1, an=1, old=1, clock=1, boat=1)
+
+
+def test_what_is_judged_is_not_trained_on(config, tmp_path, capsys):
+    write(tmp_path / "train.txt", "a red lamp", "A clock!", "an old boat", "two clocks")
+    corpus = prepare_text(config, tmp_path / "cache")
+    assert decoded(corpus, "train") == ["a red lamp", "two clocks"]
+    assert f"files train: 2 lines left out: 2 {HELD_OUT}" in capsys.readouterr().out
+
+
+def test_the_second_call_reads_the_cache_and_a_changed_file_does_not(config, tmp_path):
+    first = prepare_text(config, tmp_path / "cache", progress=False)
+    again = prepare_text(config, tmp_path / "cache", progress=False)
+    assert first.splits["train"].units.filename == again.splits["train"].units.filename
+    write(tmp_path / "train.txt", "a red clock", "two old boats lamps then")
+    changed = prepare_text(config, tmp_path / "cache", progress=False)
+    assert decoded(changed, "train") == ["a red clock", "two old boats lamps then"]
+
+
+def test_gzip_and_several_files_are_read_in_order(config, tmp_path):
+    with gzip.open(tmp_path / "more.gz", "wt") as file:
+        file.write("one more\nlast\n")
+    config.text.train = "train.txt+more.gz"
+    texts = [line.text.strip() for line in lines(config.text, "train", [])]
+    assert texts[0] == "A red lamp."
+    assert texts[-2:] == ["one more", "last"]
+
+
+def test_generated_sentences_begin_with_the_spoken_ones_and_meet_no_test_sentence():
+    config = Config()
+    config.text.sentences = 300
+    texts = [line.text for line in lines(config.text, "train", [])]
+    assert texts[:50] == list(grammar.sentences("train", 50, 0))
+    assert len(set(texts)) == 300
+    assert not {grammar.owner(text) for text in texts} - {"train"}
+
+
+def test_bytes_that_are_not_utf8_are_refused_by_line(config, tmp_path):
+    (tmp_path / "train.txt").write_bytes(b"a lamp\ncaf\xe9\n")
+    with pytest.raises(ValueError, match=r"train.txt:2: not UTF-8 .*convert the file"):
+        prepare_text(config, tmp_path / "cache", progress=False)
+    assert not list((tmp_path / "cache").glob("text/*-train-*/index.json"))
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "... \n"])
+def test_text_without_a_sentence_is_refused(config, tmp_path, content):
+    (tmp_path / "test.txt").write_text(content)
+    with pytest.raises(ValueError, match="no sentence in the text: it is empty"):
+        prepare_text(config, tmp_path / "cache", progress=False)
+
+
+def test_a_missing_file_is_named(config, tmp_path):
+    config.text.dev = "gone.txt"
+    with pytest.raises(ValueError, match=r"gone.txt is missing: correct text.root"):
+        prepare_text(config, tmp_path / "cache", progress=False)
+
+
+def test_what_cannot_be_spelled_stops_or_is_counted(config, tmp_path):
+    write(tmp_path / "test.txt", "two boats", "a zebra")
+    with pytest.raises(ValueError, match=r"test.txt:2: character outside the vocabulary, 'z'.* text.on_bad=skip"):
+        prepare_text(config, tmp_path / "cache", progress=False)
+    config.text.on_bad = "skip"
+    corpus = prepare_text(config, tmp_path / "cache", progress=False)
+    assert corpus.splits["test"].skipped == {UNKNOWN: 1}
+    assert decoded(corpus, "test") == ["two boats"]
+
+
+def test_long_lines_are_cut_between_words():
+    tokenizer = Words.train(["a b c d e f g"], 0)
+    pieces = list(cut("a b c d e f g", tokenizer, 2))
+    assert [text for text, _ in pieces] == ["a", "b c", "d e", "f g"]
+    assert all(tokenizer.decode(units) == text for text, units in pieces)
+    assert [text for text, _ in cut("abc", Characters(list("abc")), 2)] == ["abc"]
+
+
+def test_units_tell_tokenizers_apart():
+    one, other = Words(["a", "b"]), Words(["b", "a"])
+    assert units_of(one) == units_of(Words(["a", "b"])) != units_of(other)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> TextStore:
+    """A thousand sentences of 1 to 30 units in windows of 128."""
+    monkeypatch.setattr(batching, "WINDOW", 128)
+    lengths = np.random.default_rng(0).integers(1, 31, 1000)
+    folder = tmp_path / "store"
+    folder.mkdir()
+    texts = (Line(" ".join(["a"] * length), "") for length in lengths)
+    write_text_store(folder, texts, Words(["a"]), longest=30)
+    return TextStore.open(folder)
+
+
+def taken(stream, count):
+    return [batch for batch, _ in zip(stream, range(count), strict=False)]
+
+
+def test_a_pass_meets_every_sentence_once_in_another_order_than_the_next(store):
+    stream = TextStream(store, 256, 3)
+    passes = [np.concatenate([np.concatenate(stream.epoch(number)) for number in numbers])
+              for numbers in (range(8), range(8, 16))]  # fmt: skip
+    assert all(sorted(one) == list(range(1000)) for one in passes)
+    assert not np.array_equal(*passes)
+
+
+def test_batches_hold_at_most_so_many_units_with_little_padding(store):
+    stream, padded, real = TextStream(store, 256, 3), 0, 0
+    for batch in taken(stream, 60):
+        lengths = store.lengths(np.array(batch)) + 1
+        assert len(batch) * lengths.max() <= 256
+        padded, real = padded + len(batch) * lengths.max(), real + lengths.sum()
+    assert real > 0.8 * padded
+
+
+@pytest.mark.parametrize("start", [1, 7, 61])
+def test_a_stream_that_starts_later_goes_on_where_the_first_would_be(store, start):
+    whole = taken(TextStream(store, 256, 3), start + 20)
+    assert taken(TextStream(store, 256, 3, lambda: start), 20) == whole[start:]
+    assert taken(TextStream(store, 256, 4), 5) != whole[:5]
+
+
+def test_processes_share_each_batch(store):
+    whole = taken(TextStream(store, 256, 3), 10)
+    shares = [taken(TextStream(store, 256, 3, int, rank, 2), 10) for rank in (0, 1)]
+    assert [{*a, *b} for a, b in zip(*shares, strict=True)] == [set(batch) for batch in whole]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 1000, 4096])
+def test_strides_are_permutations(count):
+    for turn in range(4):
+        assert sorted(stride(count, 0, turn, np.arange(count))) == list(range(count))
+
+
+def test_a_batch_reads_from_border_to_border(config, tmp_path):
+    corpus = prepare_text(config, tmp_path / "cache", progress=False)
+    (batch,) = text_evaluation(corpus.splits["dev"])
+    longest = corpus.tokenizer.encode("an old boat")
+    assert batch.indices.tolist() == [1, 0]
+    assert batch.units[0].tolist() == [0, *longest]
+    assert batch.targets[0].tolist() == [*longest, 0]
+    length = len("a lamp")
+    assert batch.lengths.tolist() == [len(longest) + 1, length + 1]
+    assert batch.units[1, length + 1 :].tolist() == [0] * (len(longest) - length)
+    assert batch.targets[1, length + 1 :].tolist() == [IGNORED] * (len(longest) - length)
+
+
+def test_writing_takes_constant_memory(tmp_path):
+    """A store of eight times the size takes no more memory than a small one."""
+    peaks = []
+    for count in (20_000, 160_000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        write_text_store(folder, (Line("a b a", "") for _ in range(count)), Words(["a", "b"]), 30)
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    assert len(TextStore.open(tmp_path / "160000")) == 160_000
+    assert json.loads((tmp_path / "160000" / "index.json").read_text())["words"] == {"a": 320_000, "b": 160_000}
+    assert peaks[1] - peaks[0] < 2_000
