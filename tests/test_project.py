@@ -27,7 +27,7 @@ LAYERS = [
     {"data"},
     {"decoding", "distillation", "compaction", "artefacts", "export"},
     {"tasks", "callbacks", "measurement"},
-    {"recognizers"},
+    {"subjects"},
     {"sweep", "reports"},
 ]
 

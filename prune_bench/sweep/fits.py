@@ -10,7 +10,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
@@ -20,11 +20,11 @@ from prune_bench.artefacts import load_model, save_model
 from prune_bench.callbacks import OMP, RP, PruningCallback, callbacks_for
 from prune_bench.compaction import largest_difference
 from prune_bench.config import Config, FitConfig
-from prune_bench.data import Corpus, SpeechData
+from prune_bench.data import SpeechData
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.methods import find_method
-from prune_bench.recognizers import recognizer_of
-from prune_bench.recognizers.pretraining import make_pretraining
+from prune_bench.subjects import subject_of
+from prune_bench.subjects.pretraining import make_pretraining
 from prune_bench.sweep.files import write_text
 from prune_bench.sweep.folders import run_folder
 from prune_bench.sweep.loggers import MetricsLogger, make_loggers, step_by_updates
@@ -74,7 +74,7 @@ class Clock(Callback):
         self.seconds = state_dict["seconds"]
 
 
-def fit(config: Config, corpus: Corpus, report: Reporter) -> bool:
+def fit(config: Config, corpus: Any, report: Reporter) -> bool:
     """Train what `config` describes and save it in its folder's `model/`; nothing to do if that exists.
 
     Returns whether this process goes on: of several ranks the first alone does.
@@ -92,7 +92,7 @@ def fit(config: Config, corpus: Corpus, report: Reporter) -> bool:
     trainer = make_trainer(config, folder, [*callbacks, clock])
     step_by_updates(trainer.loggers)
     checkpoint = folder / CHECKPOINT
-    data = SpeechData(corpus, recipe(config), config.seed)
+    data = make_data(config, corpus)
     trainer.fit(task, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
     if trainer.is_global_zero:
         model = export(config, task.model.cpu(), callbacks)
@@ -113,21 +113,28 @@ def export(config: Config, model: nn.Module, callbacks: list[Callback]) -> nn.Mo
     for callback in callbacks:
         if isinstance(callback, PruningCallback):
             kept = callback.export(kept)
-    difference = 0.0 if kept is model else largest_difference(model, kept, *recognizer_of(config).example(model))
+    difference = 0.0 if kept is model else largest_difference(model, kept, *subject_of(config).example(model))
     if difference > EQUAL:
         raise RuntimeError(f"the compacted model's outputs differ from the trained one's by {difference:.1e}")
     return kept
 
 
-def make_task(config: Config, corpus: Corpus) -> TrainingTask:
+def make_task(config: Config, corpus: Any) -> TrainingTask:
     """The task at its start: random or published weights, or those of the run it starts from."""
     if config.method == "pretraining":
         return make_pretraining(config, corpus.splits["train"], run_folder(config))
-    recognizer, source = recognizer_of(config), origin(config)
+    recognizer, source = subject_of(config), origin(config)
     task = recognizer.make_task(recipe(config), corpus.tokenizer)
     if source is not None:
         recognizer.adopt(task.model, load_model(run_folder(source) / "model"))
     return task
+
+
+def make_data(config: Config, corpus: Any) -> LightningDataModule:
+    """Batches for the fit of a run."""
+    if config.method == "pretraining":
+        return SpeechData(corpus, recipe(config), config.seed)
+    return subject_of(config).make_data(corpus, recipe(config))
 
 
 def first_mask(config: Config, model: nn.Module) -> MaskSet | None:

@@ -15,12 +15,11 @@ from torch import nn
 from prune_bench.artefacts import load_model, weights_sha
 from prune_bench.callbacks import OMP
 from prune_bench.config import Config
-from prune_bench.data import Corpus, prepare, prepare_unlabelled
-from prune_bench.measurement.evaluation import evaluate
+from prune_bench.data import prepare_unlabelled
 from prune_bench.measurement.overlap import compare_with_start
 from prune_bench.measurement.size import measure_size
 from prune_bench.pruning.methods import find_method
-from prune_bench.recognizers import recognizer_of
+from prune_bench.subjects import subject_of
 from prune_bench.sweep.files import write_text
 from prune_bench.sweep.fits import fit, hardware, make_task
 from prune_bench.sweep.folders import READY, cache_folder, run_folder
@@ -30,8 +29,6 @@ from prune_bench.sweep.progress import Reporter
 from prune_bench.sweep.rows import Row, describe, environment, is_final, now, read_row, write_row
 from prune_bench.sweep.runs import dense_of, fine_tunings, recipe, total_updates
 from prune_bench.sweep.timing import time_table
-
-SPLITS = ("dev-clean", "dev-other", "test-clean", "test-other")
 
 
 def build_corpus(folder: Path, config: Config, report: Reporter) -> None:
@@ -56,12 +53,13 @@ def finish_run(folder: Path, config: Config, report: Reporter) -> None:
         write_row(folder, row)
 
 
-def open_corpus(config: Config, progress: bool = False) -> Corpus:
-    made = prepare_unlabelled if config.method == "pretraining" else prepare
-    return made(config, cache_folder(config), progress)
+def open_corpus(config: Config, progress: bool = False) -> Any:
+    if config.method == "pretraining":
+        return prepare_unlabelled(config, cache_folder(config), progress)
+    return subject_of(config).open(cache_folder(config), progress)
 
 
-def measure(folder: Path, config: Config, corpus: Corpus, report: Reporter) -> Row:
+def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
     """The row of a trained run: everything but speed, on the model loaded from disk."""
     began = time.monotonic()
     saved = folder / "model", run_folder(dense_of(config)) / "model"
@@ -79,7 +77,7 @@ def measure(folder: Path, config: Config, corpus: Corpus, report: Reporter) -> R
         "achieved": 1 - costs[key] / dense_costs[key],
         "physical": model.arch != dense.arch,
         **costs,
-        **recognizer_of(config).describe(model, dense),
+        **subject_of(config).describe(model, dense),
         **measure_overlap(model, config, corpus),
         **accuracy,
         "fine_tunings": len(fits),
@@ -94,7 +92,7 @@ def measure(folder: Path, config: Config, corpus: Corpus, report: Reporter) -> R
     }
 
 
-def measure_overlap(model: Any, config: Config, corpus: Corpus) -> Row:
+def measure_overlap(model: Any, config: Config, corpus: Any) -> Row:
     """How a mask of single weights compares with that of the weights which the run started from."""
     masked = "structure" in find_method(config.method).knobs and config.pruning.structure == "weights"
     if config.sparsity == 0 or not masked:
@@ -106,37 +104,18 @@ def measure_overlap(model: Any, config: Config, corpus: Corpus) -> Row:
 
 def measure_costs(model: Any, path: Path, config: Config) -> Row:
     """Sizes, of the files in `path` too, and FLOPs for the reference length."""
-    flops = recognizer_of(config).count_flops(model)
+    flops = subject_of(config).count_flops(model)
     sizes = {f"size.{name}": value for name, value in measure_size(model, path).items()}
     return {**sizes, **{f"flops.{name}": value for name, value in flops.items()}}
 
 
-def measure_accuracy(model: nn.Module, config: Config, corpus: Corpus, report: Reporter) -> Row:
-    """Error rates of the four splits, with intervals and with the counts of each utterance."""
-    recognizer, (accelerator, _) = recognizer_of(config), hardware(recipe(config))
+def measure_accuracy(model: nn.Module, config: Config, corpus: Any, report: Reporter) -> Row:
+    """How good the model is, judged where it was trained."""
+    accelerator, _ = hardware(recipe(config))
     model.to("cuda" if accelerator in ("gpu", "cuda") else "cpu")
-    total, done = sum(len(corpus.splits[split]) for split in SPLITS), 0
-    row: Row = {"utterances": {}}
-    for split in SPLITS:
-        result = evaluate(
-            model,
-            partial(recognizer.recognise, model),
-            corpus.splits[split],
-            corpus.tokenizer,
-            recognizer.batch_frames(model),
-            progress=partial(_report_part, report, done, total),
-            samples=config.measurement.bootstrap,
-        )
-        done += len(corpus.splits[split])
-        row["utterances"][split] = result.pop("utterances")
-        row[f"wer.{split}"] = result.pop("wer")
-        row.update({f"wer.{split}.{name}": value for name, value in result.items()})
+    row = subject_of(config).judge(model, corpus, partial(report, "evaluating"))
     model.cpu()
     return row
-
-
-def _report_part(report: Reporter, before: int, total: int, done: int, of: int) -> None:
-    report("evaluating", before + done, total)
 
 
 STAGES: dict[str, Callable[[Path, Config, Reporter], None]] = {

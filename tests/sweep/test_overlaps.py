@@ -11,7 +11,7 @@ from prune_bench.artefacts import save_model
 from prune_bench.models.wav2vec2 import Wav2Vec2
 from prune_bench.overrides import override
 from prune_bench.presets import preset
-from prune_bench.recognizers.ctc import make_arch
+from prune_bench.subjects.ctc import make_arch
 from prune_bench.sweep.folders import run_folder
 from prune_bench.sweep.overlaps import compare_table, is_compared
 from prune_bench.sweep.progress import Reporter

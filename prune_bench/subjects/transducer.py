@@ -7,22 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prune_bench.config import Config, FitConfig
+from prune_bench.config import FitConfig
 from prune_bench.data.batches import Batch
 from prune_bench.data.tokenizers import Tokenizer
 from prune_bench.decoding.greedy import decode_greedy
 from prune_bench.measurement.flops import count_flops
 from prune_bench.models.arch import ConformerArch, TransducerArch
 from prune_bench.models.transducer import Transducer
-from prune_bench.recognizers.scratch import shrink
+from prune_bench.subjects.base import Recognizer
+from prune_bench.subjects.scratch import shrink
 from prune_bench.tasks.transducer import TransducerTask
 
 
-class TransducerRecognizer:
+class TransducerRecognizer(Recognizer):
     """Log-mel energies to units by a Conformer-Transducer."""
-
-    def __init__(self, config: Config):
-        self.config = config
 
     def make_task(self, run: FitConfig, tokenizer: Tokenizer) -> TransducerTask:
         config, model = self.config, self.config.model
@@ -45,9 +43,6 @@ class TransducerRecognizer:
 
     def recognise(self, model: Transducer, batch: Batch) -> list[list[int]]:
         return decode_greedy(model, batch.features, batch.lengths, self.config.measurement.max_symbols)
-
-    def batch_frames(self, model: Transducer) -> int:
-        return self.config.measurement.batch_frames
 
     def example(self, model: Transducer) -> tuple[Tensor | None, ...]:
         features = torch.randn(1, 200, model.arch.encoder.mels, generator=torch.Generator().manual_seed(0))

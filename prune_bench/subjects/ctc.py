@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prune_bench.config import Config, EncoderConfig, FitConfig
+from prune_bench.config import EncoderConfig, FitConfig
 from prune_bench.data.batches import Batch
 from prune_bench.data.tokenizers import Tokenizer
 from prune_bench.decoding.ctc import collapse
@@ -16,17 +16,15 @@ from prune_bench.measurement.flops import count_in_passing
 from prune_bench.models.pretrained import BUNDLES, load_pretrained
 from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch, read_convs
 from prune_bench.pruning.methods import find_method
+from prune_bench.subjects.base import Recognizer
 from prune_bench.tasks.ctc import CtcTask
 
 HEAD = "aux."
 UNPUBLISHED = ("own", "random")
 
 
-class CtcRecognizer:
+class CtcRecognizer(Recognizer):
     """Waveforms to units by a pretrained encoder."""
-
-    def __init__(self, config: Config):
-        self.config = config
 
     def make_task(self, run: FitConfig, tokenizer: Tokenizer) -> CtcTask:
         config, source = self.config, self.config.pretraining.source

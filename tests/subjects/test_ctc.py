@@ -11,7 +11,7 @@ from prune_bench.data.tokenizers import Characters
 from prune_bench.models.wav2vec2 import Wav2Vec2
 from prune_bench.overrides import override
 from prune_bench.presets import preset
-from prune_bench.recognizers.ctc import CtcRecognizer, make_arch
+from prune_bench.subjects.ctc import CtcRecognizer, make_arch
 
 CONFIG = override(preset("smoke", "ctc"), {"encoder.width": 12, "encoder.ffn": 24, "encoder.position_groups": 4})
 ARCH = make_arch(CONFIG.encoder)
@@ -55,7 +55,7 @@ def test_weights_of_another_size_are_refused_by_name(changes):
 
 def test_published_weights_are_read_from_their_checkpoint(tmp_path, monkeypatch):
     published = make_model(0, seed=3, norm="group_norm", conv_bias=False, normalize=False)
-    monkeypatch.setattr("prune_bench.recognizers.ctc.load_pretrained", lambda source: published)
+    monkeypatch.setattr("prune_bench.subjects.ctc.load_pretrained", lambda source: published)
     config = override(CONFIG, {"pretraining.source": "elsewhere"})
     model = CtcRecognizer(config).make_task(config.final, Characters("abc")).model
     assert model.arch == replace(published.arch, vocabulary=4)

@@ -9,7 +9,7 @@ import torch
 from prune_bench.config import Config
 from prune_bench.data.store import FeatureStore, cached
 from prune_bench.models.wav2vec2 import Wav2Vec2
-from prune_bench.recognizers.ctc import make_arch
+from prune_bench.subjects.ctc import make_arch
 from prune_bench.tasks.pretraining import PretrainingTask
 from prune_bench.tasks.units import AcousticUnits
 

@@ -5,7 +5,7 @@ import pytest
 from prune_bench.config import ModelConfig
 from prune_bench.models.arch import TransducerArch, block_weights
 from prune_bench.pruning import Infeasible
-from prune_bench.recognizers.scratch import shrink
+from prune_bench.subjects.scratch import shrink
 
 ARCH = TransducerArch.from_config(ModelConfig(), mels=80, vocabulary=129)
 
