@@ -6,11 +6,14 @@ from prune_bench.config import Config
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 CHOICES: dict[str, tuple[str, ...]] = {
-    "task": ("transducer", "ctc"),
+    "task": ("transducer", "ctc", "language_model"),
     "corpus.name": ("espeak", "fsdd", "librispeech", "commonvoice", "manifest"),
     "corpus.on_bad": ("fail", "skip"),
     "corpus.targets": ("words", "phones"),
     "corpus.labels": ("", "10min", "1h", "10h"),
+    "text.name": ("espeak", "wikitext2", "librispeech-lm", "files"),
+    "text.units": ("speech", "text"),
+    "text.on_bad": ("fail", "skip"),
     "features.kind": ("log_mel", "waveform"),
     "tokenizer.kind": ("characters", "sentencepiece", "words"),
     "model.predictor": ("stateless", "lstm"),
@@ -24,6 +27,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "dense.precision": PRECISIONS,
     "final.precision": PRECISIONS,
     "pretraining.fit.precision": PRECISIONS,
+    "fusion.fit.precision": PRECISIONS,
     "wandb.mode": ("offline", "online", "disabled"),
     "execution.launcher": ("local", "slurm"),
 }
@@ -33,13 +37,15 @@ def check(config: Config) -> None:
     """Raise ValueError for values no run can have."""
     if not 0.0 <= config.sparsity < 1.0:
         raise ValueError(f"sparsity={config.sparsity}: give the removed fraction, at least 0 and below 1")
-    fits = (("dense", config.dense), ("final", config.final), ("pretraining.fit", config.pretraining.fit))
-    for name, fit in fits:
+    fits = {"dense": config.dense, "final": config.final, "pretraining.fit": config.pretraining.fit}
+    for name, fit in {**fits, "fusion.fit": config.fusion.fit}.items():
         for key in ("steps", "frames", "accumulate", "devices", "checkpoint_every"):
             if getattr(fit, key) < 1:
                 raise ValueError(f"{name}.{key}={getattr(fit, key)}: must be at least 1")
     if config.encoder.size == "large" and config.encoder.heads % 3:
         raise ValueError(f"encoder.heads={config.encoder.heads}: encoder.size=large needs a multiple of 3")
-    for name, model in (("model", config.model), ("encoder", config.encoder)):
-        if model.width % model.heads:
-            raise ValueError(f"{name}.width={model.width} is not a multiple of {name}.heads={model.heads}")
+    models = {"model": config.model, "encoder": config.encoder, "lm": config.lm}
+    widths = {name: (model.width, model.heads) for name, model in models.items()}  # type: ignore[attr-defined]
+    for name, (width, heads) in widths.items():
+        if width % heads and not (name == "lm" and config.lm.head_width):
+            raise ValueError(f"{name}.width={width} is not a multiple of {name}.heads={heads}")

@@ -10,7 +10,11 @@ from typing import Any
 from prune_bench.config import Config, to_dict
 
 INCIDENTAL = ("download", "accelerator", "checkpoint_every")
-MODELS = {"transducer": ("model",), "ctc": ("encoder", "pretraining", "finetuning")}
+READ = {
+    "transducer": ("features", "tokenizer", "model"),
+    "ctc": ("features", "tokenizer", "encoder", "pretraining", "finetuning"),
+    "language_model": ("tokenizer", "text", "lm"),
+}
 
 
 def fingerprint(values: Any) -> str:
@@ -20,7 +24,7 @@ def fingerprint(values: Any) -> str:
 
 def sections(task: str, method: str) -> tuple[str, ...]:
     """What of a configuration shapes a run; of `pruning`, only the method's knobs do."""
-    dense = ("seed", "corpus", "features", "tokenizer", *MODELS[task], "dense")
+    dense = ("seed", "corpus", *READ[task], "dense")
     special = {
         "dense": dense,
         "continue_ft": (*dense, "method", "final"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from . import parp, structured
+from . import nnlm, parp, structured
 
 TABLES = {**structured.TABLES, **parp.TABLES}
 FIGURES = {**structured.FIGURES, **parp.FIGURES}
 CLAIMS = {**structured.CLAIMS, **parp.CLAIMS}
 # The columns of runs that make up no table, by task.
-LIKE = {"transducer": TABLES["table1"], "ctc": parp.make_tables(parp.Scope())["parp-table1"]}
+LIKE = {
+    "transducer": TABLES["table1"],
+    "ctc": parp.make_tables(parp.Scope())["parp-table1"],
+    "language_model": nnlm.TABLES["nnlm-table1"],
+}
 REPORTS = {**TABLES, **FIGURES, **CLAIMS}

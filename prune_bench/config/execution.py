@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from prune_bench.config.fits import FitConfig
+
 
 @dataclass
 class MeasurementConfig:
@@ -22,12 +24,14 @@ class FusionConfig:
 
     The dense language model's weight, and that of the internal one, are chosen on development speech among `weights`
     and `internal`, joined with `+`; of each development and test split the first `utterances` are decoded, 0 for all.
+    `fit` is how the recogniser was trained, as `dense` is the language model's recipe.
     """
 
     beam: int = 8
     weights: str = "0.1+0.2+0.3+0.4+0.5"
     internal: str = "0.0"
     utterances: int = 0
+    fit: FitConfig = field(default_factory=FitConfig)
 
 
 @dataclass

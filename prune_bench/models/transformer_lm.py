@@ -6,7 +6,7 @@ Unit 0, the blank of a recogniser, stands for the border of a sentence: it is th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -203,6 +203,11 @@ class LanguageModel(nn.Module):
         for layer, keys, values in zip(self.layers, caches[::2], caches[1::2], strict=True):
             stream = layer.step(stream, keys, values, lengths)
         return self.head(self.norm(stream)), (lengths + 1, *caches)
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """All but the embeddings."""
+        yield from self.layers.parameters()
+        yield from self.norm.parameters()
 
     def block_matrices(self) -> list[str]:
         """Names of the weight matrices of the layers (and of the embeddings, if they count): what sparsity is of."""

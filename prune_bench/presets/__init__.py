@@ -6,11 +6,11 @@ from collections.abc import Container
 
 from prune_bench.config import Config
 from prune_bench.overrides import flat_keys, override, suggest
-from prune_bench.presets import ctc, transducer
+from prune_bench.presets import ctc, language_model, transducer
 
 # Updates of a fit on fewer labels, as a fraction of those on ten hours: 12k and 15k of 20k, as published for PARP.
 SHARES = {("ctc", "10min"): 0.6, ("ctc", "1h"): 0.75}
-PRESETS = {"transducer": transducer.PRESETS, "ctc": ctc.PRESETS}
+PRESETS = {"transducer": transducer.PRESETS, "ctc": ctc.PRESETS, "language_model": language_model.PRESETS}
 
 
 def preset(name: str, task: str = "transducer") -> Config:

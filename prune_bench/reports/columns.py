@@ -59,14 +59,15 @@ def seeds(entry: Entry) -> str:
     return str(len(entry.results.runs.get(entry.cell, {})))
 
 
-def error_rate(split: str) -> Fill:
-    """WER in percent with its 95 % interval, or why there is none."""
+def estimated(quantity: str, digits: int = 2) -> Fill:
+    """A quantity with its 95 % interval where one is known, or why there is none."""
 
     def fill(entry: Entry) -> str:
-        estimate = entry.results.estimate(f"wer.{split}", entry.cell)
+        estimate = entry.results.estimate(quantity, entry.cell)
         if estimate is None:
             return entry.status
-        return f"{estimate.mean:.2f}\t[{estimate.low:.2f}, {estimate.high:.2f}]"
+        bounds = f"[{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]" if estimate.low is not None else ""
+        return f"{estimate.mean:.{digits}f}\t{bounds}"
 
     return fill
 
@@ -164,7 +165,7 @@ def accuracy(split: str, rate: str = "WER") -> tuple[Column, Column]:
     """Error rate on a split, ours and published."""
     group = f"{split}, {rate} %"
     return (
-        Column(Heading("ours", group), error_rate(split)),
+        Column(Heading("ours", group), estimated(f"wer.{split}")),
         Column(Heading("paper", group, drop=1), published(f"wer.{split}", 2)),
     )
 

@@ -58,7 +58,10 @@ def describe_unfinished(results: Results, cells: Sequence[Cell]) -> list[str]:
 
 def _scores(results: Results) -> list[str]:
     resampled = "utterances" if len(results.seeds) == 1 else "seeds and utterances"
-    sets = "; ".join(f"{split} {_count(results, split)}" for split in ("test-clean", "test-other"))
+    judged = [split for split in ("test-clean", "test-other") if split in results.done[0].get("utterances", {})]
+    sets = "; ".join(f"{split} {_count(results, split)}" for split in judged)
+    if not judged:
+        return []
     lines = [
         f"Error rates in percent, greedy decoding, with a 95 % bootstrap interval over {resampled}: {sets}"
         + (" in the first setting." if results.by else ".")

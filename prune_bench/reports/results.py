@@ -61,6 +61,7 @@ def least_overlap(row: Row, timing: Timing) -> float | None:
 SPLITS = ("test-clean", "test-other", "dev-clean", "dev-other")
 QUANTITIES: dict[str, Callable[[Row, Timing], float | None]] = {
     **{f"wer.{split}": _column(f"wer.{split}") for split in SPLITS},
+    **{f"ppl.{split}{by}": _column(f"ppl.{split}{by}") for split in ("dev", "test") for by in ("", ".words")},
     **{f"lost.{part}": _lost(part) for part in ("ffn", "attention", "conv", "bottom", "top")},
     **{key: _column(key) for key in ("achieved", "updates.final", "updates.total", "fine_tunings")},
     "overlap.start": _column("overlap.start"),
@@ -75,6 +76,7 @@ QUANTITIES: dict[str, Callable[[Row, Timing], float | None]] = {
     "encoder": _column("size.encoder", 1e6),
     "model": _column("size.total", 1e6),
     "flops": _column("flops.blocks", 1e9),
+    "flops.unit": _column("flops.encoder", 1e6),
     "rtf": lambda row, timing: encoder_rtf(row, timing, "eager"),
     "rtf.onnx": lambda row, timing: encoder_rtf(row, timing, "onnx"),
 }
@@ -131,15 +133,15 @@ class Results:
         return {seed: fmean(values) for seed, values in sorted(found.items())}
 
     def estimate(self, quantity: str, cell: Cell) -> Estimate | None:
-        """Mean over seeds. Error rates get the row's own interval for one seed, else one over seeds and utterances."""
+        """Mean over seeds. For one seed with the row's own interval; error rates have one over seeds and utterances."""
         values, members = self.values(quantity, cell), self.members(cell)
         if not values:
             return None
-        if not quantity.startswith("wer."):
-            return Estimate(fmean(values.values()))
         if len(members) == len(values) == 1:
             row = self.runs[members[0]][next(iter(values))]
-            return Estimate(row[quantity], row[f"{quantity}.low"], row[f"{quantity}.high"])
+            return Estimate(next(iter(values.values())), row.get(f"{quantity}.low"), row.get(f"{quantity}.high"))
+        if not quantity.startswith("wer."):
+            return Estimate(fmean(values.values()))
         split = quantity.removeprefix("wer.")
         groups = [self.utterances(split, member, list(self.runs[member])) for member in members]
         return Estimate(*average_rate(groups))
@@ -157,8 +159,9 @@ class Results:
 
 
 def _test_sets(row: Row) -> dict[str, tuple[int, int]]:
-    """Utterances and words of each split."""
-    return {split: (len(count["words"]), sum(count["words"])) for split, count in row["utterances"].items()}
+    """Utterances or sentences, and words, of each split."""
+    judged = {**row.get("utterances", {}), **row.get("sentences", {})}
+    return {split: (len(count["words"]), sum(count["words"])) for split, count in judged.items()}
 
 
 def check(rows: Sequence[Row], by: Sequence[str] = ()) -> None:
@@ -168,15 +171,17 @@ def check(rows: Sequence[Row], by: Sequence[str] = ()) -> None:
         if len(found) > 1:
             raise ValueError(f"rows of {len(found)} values of {key} ({', '.join(found)}): report each on its own")
     done = [row for row in rows if row["status"] == "done"]
-    tested: dict[Setting, Row] = {}
+    tested: dict[tuple[Setting, str], tuple[tuple[int, int], Row]] = {}
     dense: dict[tuple[int, Setting], Row] = {}
     for row in done:
         setting = setting_of(row, by)
-        other = tested.setdefault(setting, row)
-        if _test_sets(row) != _test_sets(other):
-            raise ValueError(
-                f"{other['run']} and {row['run']} were evaluated on different test sets: report the rows of one sweep"
-            )
+        for split, counts in _test_sets(row).items():
+            known, other = tested.setdefault((setting, split), (counts, row))
+            if counts != known:
+                raise ValueError(
+                    f"{other['run']} and {row['run']} were evaluated on different test sets: report the rows of one "
+                    "sweep"
+                )
         first = dense.setdefault((row["seed"], setting), row)
         if first["dense_sha"] != row["dense_sha"]:
             raise ValueError(

@@ -7,9 +7,14 @@ from collections.abc import Callable
 from prune_bench.config import Config
 from prune_bench.subjects.base import Subject
 from prune_bench.subjects.ctc import CtcRecognizer
+from prune_bench.subjects.language_model import LanguageModelSubject
 from prune_bench.subjects.transducer import TransducerRecognizer
 
-SUBJECTS: dict[str, Callable[[Config], Subject]] = {"transducer": TransducerRecognizer, "ctc": CtcRecognizer}
+SUBJECTS: dict[str, Callable[[Config], Subject]] = {
+    "transducer": TransducerRecognizer,
+    "ctc": CtcRecognizer,
+    "language_model": LanguageModelSubject,
+}
 
 __all__ = ["SUBJECTS", "Subject", "subject_of"]
 

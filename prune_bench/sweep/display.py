@@ -97,11 +97,12 @@ def duration(seconds: float) -> str:
 
 
 def describe_row(row: Row) -> str:
-    """Error rates and size of a finished run, or why there are none."""
+    """Accuracy and size of a finished run, or why there are none."""
     if row["status"] != "done":
         return f"{row['status']}: {row['reason']}"
-    rates = "  ".join(f"{split} {row[f'wer.{split}']:5.1f} %" for split in ("test-clean", "test-other"))
-    return f"{rates}  blocks {row['size.blocks_nonzero'] / 1e6:.2f} M  {duration(row['seconds.train'])} training"
+    rates = [f"{split} {row[f'wer.{split}']:5.1f} %" for split in ("test-clean", "test-other") if f"wer.{split}" in row]
+    known = [f"perplexity {row['ppl.test']:.3f}", *rates] if "ppl.test" in row else rates
+    return f"{'  '.join(known)}  blocks {row['size.blocks_nonzero'] / 1e6:.2f} M  {duration(row['seconds.train'])} training"
 
 
 def estimate_left(rows: Sequence[Row], runs: int, slots: int) -> str:

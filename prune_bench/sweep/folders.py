@@ -19,6 +19,8 @@ def corpus_folder(config: Config) -> Path:
     """Configuration and log of preparing a corpus; the features themselves are in the cache."""
     heard = config.method == "pretraining"
     name, sections = ("pretraining", ("pretraining",)) if heard else (config.corpus.name, ("corpus", "tokenizer"))
+    if config.task == "language_model":
+        name, sections = config.text.name, (*sections, "text")
     return Path(config.execution.output) / "corpora" / f"{name}-{identity(config, *sections, 'features')}"
 
 

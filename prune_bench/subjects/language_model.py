@@ -1,0 +1,91 @@
+"""A language model in a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from prune_bench.config import Config, FitConfig, LanguageModelConfig
+from prune_bench.data.text.batches import TextData
+from prune_bench.data.text.corpus import TextCorpus, prepare_text
+from prune_bench.data.tokenizers import Tokenizer, units_of
+from prune_bench.measurement.perplexity import measure_perplexity
+from prune_bench.models.arch import BlockArch
+from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch
+from prune_bench.subjects.base import Progress
+from prune_bench.tasks.language_model import LanguageModelTask
+
+JUDGED = ("dev", "test")
+SENTENCE = 32  # units that costs are counted over
+
+
+class LanguageModelSubject:
+    """The next unit from those before it."""
+
+    def __init__(self, config: Config):
+        self.config = config
+
+    def open(self, cache: Path, progress: bool) -> TextCorpus:
+        return prepare_text(self.config, cache, progress)
+
+    def make_data(self, corpus: TextCorpus, run: FitConfig) -> TextData:
+        return TextData(corpus.splits, run, self.config.seed)
+
+    def make_task(self, run: FitConfig, tokenizer: Tokenizer) -> LanguageModelTask:
+        lm = self.config.lm
+        return LanguageModelTask(LanguageModel(make_arch(lm, tokenizer), lm.dropout), run, self.config.seed)
+
+    def adopt(self, model: LanguageModel, source: LanguageModel) -> None:
+        model.load_state_dict(source.state_dict())
+
+    def judge(self, model: LanguageModel, corpus: TextCorpus, progress: Progress) -> dict[str, Any]:
+        """Perplexities of development and test text."""
+        words, row = corpus.splits["train"].words, dict[str, Any](sentences={})
+        for split in JUDGED:
+            found = measure_perplexity(model, corpus.splits[split], words, progress, self.config.measurement.bootstrap)
+            row["sentences"][split] = found.pop("sentences")
+            row[f"ppl.{split}"] = found.pop("units")
+            row.update({f"ppl.{split}.{name}": value for name, value in found.items()})
+        return row
+
+    def example(self, model: LanguageModel) -> tuple[Tensor | None, ...]:
+        generator = torch.Generator().manual_seed(0)
+        return (torch.randint(model.arch.vocabulary, (1, SENTENCE), generator=generator),)
+
+    def count_flops(self, model: LanguageModel) -> dict[str, int]:
+        """Operations a unit, of the layers and with the embeddings, in a sentence of 32."""
+        with torch.device("meta"):
+            again, units = LanguageModel(model.arch).eval(), torch.empty((1, SENTENCE), dtype=torch.long)
+        layers, everything = FlopCounterMode(display=False), FlopCounterMode(display=False)
+        with torch.no_grad():
+            with layers:
+                again.blocks(torch.empty((1, SENTENCE, model.arch.width), device="meta"))
+            with everything:
+                again(units)
+        counts = {"blocks": layers.get_total_flops(), "encoder": everything.get_total_flops()}
+        return {name: round(count / SENTENCE) for name, count in counts.items()}
+
+    def describe(self, model: LanguageModel, dense: LanguageModel) -> dict[str, Any]:
+        """Heads and FFN channels of each layer."""
+        arches = {"layers": model.arch, "dense_layers": dense.arch}
+        return {
+            name: {f"layers.{i}": {"heads": one.heads, "ffn": one.ffn} for i, one in enumerate(arch.layers)}
+            for name, arch in arches.items()
+        }
+
+
+def make_arch(lm: LanguageModelConfig, tokenizer: Tokenizer) -> LanguageModelArch:
+    """The dense architecture of a configuration."""
+    return LanguageModelArch(
+        vocabulary=tokenizer.size,
+        width=lm.width,
+        head_width=lm.head_width or lm.width // lm.heads,
+        layers=(BlockArch(lm.heads, lm.ffn),) * lm.layers,
+        tied=lm.tied,
+        embeddings=lm.embeddings,
+        units=units_of(tokenizer),
+    )
