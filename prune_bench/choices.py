@@ -49,3 +49,5 @@ def check(config: Config) -> None:
     for name, (width, heads) in widths.items():
         if width % heads and not (name == "lm" and config.lm.head_width):
             raise ValueError(f"{name}.width={width} is not a multiple of {name}.heads={heads}")
+    if config.measurement.fused and (config.task != "language_model" or config.text.units != "speech"):
+        raise ValueError("measurement.fused=true is for task=language_model with text.units=speech")

@@ -9,13 +9,17 @@ from prune_bench.config.fits import FitConfig
 
 @dataclass
 class MeasurementConfig:
-    """How a finished model is judged. Timing uses one thread and one utterance of fixed length."""
+    """How a finished model is judged. Timing uses one thread and one utterance of fixed length.
+
+    A `fused` language model is judged by the error rates of the recogniser that it helps, too.
+    """
 
     batch_frames: int = 40000
     max_symbols: int = 5
     bootstrap: int = 1000
     timing_seconds: float = 10.0
     timing_rounds: int = 30
+    fused: bool = False
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -40,7 +40,12 @@ def evaluate(
         done += len(decoded)
         if progress:
             progress(done, len(store))
-    counts = count_errors(store.texts, hypotheses)
+    return judge(store.texts, hypotheses, samples)
+
+
+def judge(references: Sequence[str], hypotheses: Sequence[str], samples: int = 1000) -> dict[str, Any]:
+    """What `evaluate` returns, for hypotheses that are there."""
+    counts = count_errors(references, hypotheses)
     low, high = bootstrap_interval(counts.errors, counts.words, samples)
     return {
         "wer": word_error_rate(counts.errors, counts.words),

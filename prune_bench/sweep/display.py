@@ -102,7 +102,8 @@ def describe_row(row: Row) -> str:
         return f"{row['status']}: {row['reason']}"
     rates = [f"{split} {row[f'wer.{split}']:5.1f} %" for split in ("test-clean", "test-other") if f"wer.{split}" in row]
     known = [f"perplexity {row['ppl.test']:.3f}", *rates] if "ppl.test" in row else rates
-    return f"{'  '.join(known)}  blocks {row['size.blocks_nonzero'] / 1e6:.2f} M  {duration(row['seconds.train'])} training"
+    size, trained = f"blocks {row['size.blocks_nonzero'] / 1e6:.2f} M", f"{duration(row['seconds.train'])} training"
+    return "  ".join([*known, size, trained])
 
 
 def estimate_left(rows: Sequence[Row], runs: int, slots: int) -> str:

@@ -8,7 +8,7 @@ from prune_bench.config import Config
 from prune_bench.sweep.folders import run_folder
 from prune_bench.sweep.launch import Task
 from prune_bench.sweep.rows import is_final, read_row
-from prune_bench.sweep.runs import chain, dense_of, recipe, sources
+from prune_bench.sweep.runs import chain, recipe, sources, yardsticks
 
 
 def plan_runs(configs: list[Config]) -> list[Task]:
@@ -28,10 +28,10 @@ def plan_runs(configs: list[Config]) -> list[Task]:
         return (fits[folder],)
 
     missing = [config for config in configs if not is_final(read_row(run_folder(config)), config)]
-    shared = {run_folder(one) for config in missing for one in (*chain(config)[:-1], dense_of(config))}
+    shared = {run_folder(one) for config in missing for one in (*chain(config)[:-1], *yardsticks(config))}
     for config in missing:
         folder = run_folder(config)
-        needed = [dense_of(config), *([config] if folder in shared else sources(config))]
+        needed = [*yardsticks(config), *([config] if folder in shared else sources(config))]
         after = dict.fromkeys(task for one in needed for task in fitted(one))
         slots = 1 if folder in shared else recipe(config).devices
         tasks.append(Task("run", folder, config, slots, tuple(after)))

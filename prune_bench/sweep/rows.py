@@ -69,7 +69,13 @@ def is_final(row: Row | None, config: Config) -> bool:
     """Whether a run needs no more work: it is infeasible, or done and measured as `config` asks."""
     if row is None or row["status"] not in ("done", "infeasible"):
         return False
-    return row["status"] == "infeasible" or _accuracy_keys(row["config"]) == _accuracy_keys(to_dict(config))
+    if row["status"] == "infeasible":
+        return True
+    asked = to_dict(config)
+    fused = not config.measurement.fused or (
+        row["config"]["measurement"].get("fused", False) and row["config"]["fusion"] == asked["fusion"]
+    )
+    return fused and _accuracy_keys(row["config"]) == _accuracy_keys(asked)
 
 
 def _accuracy_keys(config: Mapping[str, Any]) -> dict[str, Any]:

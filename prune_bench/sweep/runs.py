@@ -38,6 +38,16 @@ def dense_of(config: Config) -> Config:
     return replace(config, method="dense", sparsity=0.0)
 
 
+def recogniser_of(config: Config) -> Config:
+    """The dense run of the recogniser that a language model is fused with: one for all seeds."""
+    return replace(config, task="transducer", method="dense", sparsity=0.0, seed=0, dense=config.fusion.fit)
+
+
+def yardsticks(config: Config) -> list[Config]:
+    """The runs without whose models a run cannot be measured."""
+    return [dense_of(config), *([recogniser_of(config)] if config.measurement.fused else [])]
+
+
 def origin(config: Config) -> Config | None:
     """The run whose model a run starts from; None for weights of no run: random ones or published ones."""
     method = find_method(config.method)

@@ -18,11 +18,13 @@ from prune_bench.config import Config
 from prune_bench.data import prepare_unlabelled
 from prune_bench.measurement.overlap import compare_with_start
 from prune_bench.measurement.size import measure_size
+from prune_bench.models.transformer_lm import LanguageModel
 from prune_bench.pruning.methods import find_method
 from prune_bench.subjects import subject_of
 from prune_bench.sweep.files import write_text
 from prune_bench.sweep.fits import fit, hardware, make_task
 from prune_bench.sweep.folders import READY, cache_folder, run_folder
+from prune_bench.sweep.fusing import measure_fused
 from prune_bench.sweep.loggers import log_summary
 from prune_bench.sweep.overlaps import compare_table
 from prune_bench.sweep.progress import Reporter
@@ -112,8 +114,11 @@ def measure_costs(model: Any, path: Path, config: Config) -> Row:
 def measure_accuracy(model: nn.Module, config: Config, corpus: Any, report: Reporter) -> Row:
     """How good the model is, judged where it was trained."""
     accelerator, _ = hardware(recipe(config))
-    model.to("cuda" if accelerator in ("gpu", "cuda") else "cpu")
-    row = subject_of(config).judge(model, corpus, partial(report, "evaluating"))
+    device = "cuda" if accelerator in ("gpu", "cuda") else "cpu"
+    row = subject_of(config).judge(model.to(device), corpus, partial(report, "evaluating"))
+    if config.measurement.fused:
+        assert isinstance(model, LanguageModel)
+        row |= measure_fused(model, config, corpus, device, report)
     model.cpu()
     return row
 

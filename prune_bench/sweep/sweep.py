@@ -14,7 +14,7 @@ from prune_bench.sweep.launch import Handle, Task, run_tasks, start_local
 from prune_bench.sweep.overlaps import is_compared
 from prune_bench.sweep.plan import plan_runs
 from prune_bench.sweep.rows import Row, finished_runs, is_timed, read_row, unfinished, write_row, write_rows
-from prune_bench.sweep.runs import chain, dense_of, label, run_id
+from prune_bench.sweep.runs import chain, label, run_id, yardsticks
 
 UNBOUNDED = 10_000
 
@@ -90,7 +90,7 @@ class Sweep:
     def explain(self, task: Task, code: int | None) -> str:
         """Why a task that left no row of its own did not finish."""
         if code is None:
-            needed = [*chain(task.config)[:-1], dense_of(task.config)]
+            needed = [*chain(task.config)[:-1], *yardsticks(task.config)]
             rows = [(one, read_row(run_folder(one))) for one in needed]
             reasons = [f"{label(one)}: {row['reason']}" for one, row in rows if row and row["status"] == "failed"]
             return f"it needs {next(iter(reasons), 'a run that is missing')}"
