@@ -9,8 +9,8 @@ from prune_bench.models.arch import ConformerArch, TransducerArch, block_weights
 from prune_bench.models.transducer import Transducer
 from prune_bench.pruning.gates import affected, effective, kept_counts, total_cost
 from prune_bench.pruning.gating import Gating
+from prune_bench.pruning.groups import scale_outputs
 from prune_bench.pruning.masks import MaskSet
-from prune_bench.pruning.structures import scale_outputs
 
 KINDS = ("heads", "ffn", "conv", "hidden_global", "hidden_local")
 CASES = [(kind,) for kind in KINDS] + [("hidden_global", "hidden_local"), ("heads", "ffn", "conv"), KINDS]

@@ -8,6 +8,7 @@ from lightning import Callback
 from torch import Tensor
 
 from prune_bench.callbacks.base import PruningCallback
+from prune_bench.callbacks.gradual import Gradual, Taylor
 from prune_bench.callbacks.iterative import IMP
 from prune_bench.callbacks.l0 import L0
 from prune_bench.callbacks.low_rank import LowRank
@@ -15,7 +16,7 @@ from prune_bench.callbacks.magnitude import MPI, OMP, PARP, RP
 from prune_bench.config import Config
 from prune_bench.pruning.methods import Method, find_method
 
-__all__ = ["IMP", "L0", "MPI", "OMP", "PARP", "RP", "LowRank", "PruningCallback", "callbacks_for"]
+__all__ = ["IMP", "L0", "MPI", "OMP", "PARP", "RP", "Gradual", "LowRank", "PruningCallback", "Taylor", "callbacks_for"]
 
 
 Mask = Mapping[str, Tensor] | None
@@ -36,6 +37,28 @@ def _parp(config: Config, method: Method, mask: Mask) -> Callback:
         mask=mask,
         seed=config.seed,
     )
+
+
+def _taylor(config: Config, method: Method, mask: Mask) -> Callback:
+    options = {"structure": config.pruning.structure, "seed": config.seed}
+    return Taylor(config.sparsity, at=config.pruning.calibration, mask=mask, **options)
+
+
+def _gradual(config: Config, method: Method, mask: Mask) -> Callback:
+    return Gradual(
+        config.sparsity,
+        ramp=config.pruning.progress,
+        interval=max(1, round(config.pruning.interval * config.final.steps)),
+        sizes=gradual_sizes(config),
+        criterion=method.criterion,
+        structure=config.pruning.structure,
+        seed=config.seed,
+    )
+
+
+def gradual_sizes(config: Config) -> list[float]:
+    """The sparsities that one gradual run delivers."""
+    return [float(size) for size in config.pruning.sizes.split("+") if size]
 
 
 def _low_rank(config: Config, method: Method, mask: Mask) -> Callback:
@@ -63,7 +86,7 @@ def _l0(config: Config, method: Method, mask: Mask) -> Callback:
     )
 
 
-_FAMILIES = {"omp": _omp, "parp": _parp, "low_rank": _low_rank, "l0": _l0}
+_FAMILIES = {"omp": _omp, "parp": _parp, "taylor": _taylor, "gradual": _gradual, "low_rank": _low_rank, "l0": _l0}
 
 
 def callbacks_for(config: Config, mask: Mask = None) -> list[Callback]:

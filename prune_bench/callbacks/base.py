@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import nn
+from torch.optim import Optimizer
 
 from prune_bench.pruning.masks import MaskSet
 
@@ -17,6 +18,13 @@ def planned_updates(trainer: Trainer) -> int:
     if total == float("inf") or total < 0:
         raise ValueError("a pruning schedule needs an end: give the Trainer max_steps or max_epochs")
     return int(total)
+
+
+def loss_scale(trainer: Trainer, optimizer: Optimizer) -> float:
+    """How much too large gradients are before an optimizer that undoes the scaling of 16-bit losses itself."""
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    handled = getattr(optimizer, "_step_supports_amp_scaling", False)
+    return scaler.get_scale() if scaler is not None and handled else 1.0
 
 
 class PruningCallback(Callback):

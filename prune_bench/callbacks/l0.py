@@ -15,9 +15,9 @@ from prune_bench.distillation import LayerwiseDistillation
 from prune_bench.pruning import Infeasible
 from prune_bench.pruning.gates import Constraint, Gates, affected, effective, kept_counts, meet_budget, total_cost
 from prune_bench.pruning.gating import Gating
+from prune_bench.pruning.groups import scale_outputs
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.methods import ALL_KINDS
-from prune_bench.pruning.structures import scale_outputs
 from prune_bench.pruning.targets import find_core
 
 

@@ -8,15 +8,17 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from prune_bench.callbacks.base import PruningCallback, check_equal_across_ranks, planned_updates
+from prune_bench.callbacks.base import PruningCallback, check_equal_across_ranks, loss_scale, planned_updates
 from prune_bench.compaction import compact
 from prune_bench.pruning.allocation import ALLOCATIONS
 from prune_bench.pruning.criteria import CRITERIA
+from prune_bench.pruning.groups import Groups
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.pruner import Pruner
 from prune_bench.pruning.schedules import OneShot, Polynomial, Repeated, Schedule
-from prune_bench.pruning.structures import Groups, Structure, Weights
+from prune_bench.pruning.structures import Structure, Weights
 from prune_bench.pruning.targets import Patterns, find_core, find_targets
 
 
@@ -79,7 +81,8 @@ class ScoredPruning(PruningCallback):
 
     def choose(self, module: nn.Module) -> MaskSet:
         """The mask of `sparsity` that the weights of `module` give as they are."""
-        return self._bind(module).select(self.criterion, self.sparsity, torch.Generator().manual_seed(self.seed))
+        structure, generator = self._bind(module), torch.Generator().manual_seed(self.seed)
+        return structure.select(structure.scores(self.criterion, generator), self.sparsity)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         schedule = self.schedule(planned_updates(trainer))
@@ -102,6 +105,9 @@ class ScoredPruning(PruningCallback):
             raise ValueError(f"{type(core).__name__} offers no units(): use structure='weights'")
         groups = [group for group in core.units() if group.kind in self.kinds]
         return Groups(core, targets, groups, self.score_side)
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        self.pruner.observe(loss_scale(trainer, optimizer))
 
     def after_update(self, trainer: Trainer, step: int) -> None:
         if self.pruner.update(step):
@@ -126,7 +132,11 @@ class ScoredPruning(PruningCallback):
         self.pruner.finish(trainer.global_step)
 
     def export(self, model: nn.Module) -> nn.Module:
-        return compact(model, self.masks) if self.structure == "groups" else model
+        return self.export_masked(model, self.masks)
+
+    def export_masked(self, model: nn.Module, masks: MaskSet) -> nn.Module:
+        """The model to keep when `masks` hold."""
+        return compact(model, masks) if self.structure == "groups" else model
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self._step, "pruner": self.pruner.state_dict()}

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 class PruningConfig:
     """Knobs of the pruning methods; fractions are of the fit's updates.
 
-    `interval` is PARP's, `progress` where PARP-P's target is reached, `round` the length of a round of IMP,
-    `mask_language` whose mask is transferred; the rest is L0's.
+    `interval` is how often PARP and gradual pruning act, `progress` where they reach a rising target, `round` the
+    length of a round of IMP, `mask_language` whose mask is transferred, `calibration` how long batches are heard before
+    one-shot Taylor pruning. `sizes`, sparsities joined with `+`, are all taken from one gradual run, to the largest of
+    them; with none each is a run of its own. The rest is L0's.
     """
 
     structure: str = "groups"
@@ -19,6 +21,8 @@ class PruningConfig:
     imp_step: str = "original10"
     round: float = 0.2
     mask_language: str = ""
+    calibration: float = 0.1
+    sizes: str = ""
     ramp: float = 0.3
     settle: float = 0.6
     mask_learning_rate: float = 5e-2

@@ -39,4 +39,6 @@ def gate_gradient(weight: Tensor, gradient: Tensor, dim: int, block: int = 1) ->
 
 # The scores of a piece are a piece of the scores.
 ELEMENTWISE: tuple[Criterion, ...] = (magnitude, taylor)
+# One batch's gradient says too little: `Evidence` averages over many.
+DATA_DRIVEN: tuple[Criterion, ...] = (taylor,)
 CRITERIA: dict[str, Criterion] = {"magnitude": magnitude, "random": random, "taylor": taylor}

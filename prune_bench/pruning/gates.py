@@ -14,8 +14,8 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from prune_bench.pruning.groups import Group
 from prune_bench.pruning.masks import MaskSet
-from prune_bench.pruning.structures import Group
 
 LEFT, RIGHT = -0.1, 1.1
 _EPSILON = 1e-6

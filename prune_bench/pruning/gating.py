@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from prune_bench.pruning.gates import GatedGroup, effective
-from prune_bench.pruning.structures import Slice, UnitGroup, spread
+from prune_bench.pruning.groups import Slice, UnitGroup, spread
 
 Place = tuple[str, str, Slice]
 

@@ -19,8 +19,9 @@ class Scores:
     """
 
     def __init__(self, score: Callable[..., Tensor], *values: Tensor, kept: Tensor | None = None):
-        self.score, self.values, self.kept = score, [value.detach().reshape(-1) for value in values], kept
+        self.score, self.values = score, [value.detach().reshape(-1) for value in values]
         self.shape, self.device = values[0].shape, values[0].device
+        self.kept = None if kept is None else kept.to(self.device)
 
     def numel(self) -> int:
         return self.values[0].numel()
@@ -47,7 +48,7 @@ def lowest(scores: Sequence[Tensor | Scores], count: int) -> list[Tensor]:
     Raises:
         ValueError: `count` is negative, larger than the number of scores, or a score is NaN.
     """
-    ranked = [score if isinstance(score, Scores) else Scores(_itself, score) for score in scores]
+    ranked = [score if isinstance(score, Scores) else Scores(itself, score) for score in scores]
     total = sum(score.numel() for score in ranked)
     if not 0 <= count <= total:
         raise ValueError(f"cannot select {count} of {total} scores")
@@ -56,7 +57,8 @@ def lowest(scores: Sequence[Tensor | Scores], count: int) -> list[Tensor]:
     return list(_mark(ranked, *_boundary(ranked, count, total)))
 
 
-def _itself(score: Tensor) -> Tensor:
+def itself(score: Tensor) -> Tensor:
+    """For scores that are held already."""
     return score
 
 

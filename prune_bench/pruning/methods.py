@@ -98,6 +98,16 @@ _PARP_P = replace(
     knobs=("structure", "interval", "progress"),
     source="arXiv 2106.05933, section 3.2",
 )
+_GRADUAL = replace(
+    _OMP,
+    name="gradual",
+    label="Gradual",
+    family="gradual",
+    schedule="cubic",
+    ranked="start",
+    knobs=("structure", "interval", "progress", "sizes"),
+    source="Zhu & Gupta, 2017; arXiv 2310.03424",
+)
 _SVD = Method(
     name="svd",
     label="SVD",
@@ -149,6 +159,18 @@ _ROWS = (
         ranked="dense",
         knobs=("structure", "interval", "mask_language"),
     ),
+    replace(
+        _OMP,
+        name="taylor",
+        label="Taylor",
+        family="taylor",
+        criterion="taylor",
+        ranked="start",
+        knobs=("structure", "calibration"),
+        source="Molchanov et al., CVPR 2019; arXiv 2310.03424",
+    ),
+    _GRADUAL,
+    replace(_GRADUAL, name="taylor_gradual", label="Gradual, Taylor", criterion="taylor"),
     _SVD,
     _L0,
     replace(_L0, name="l0_flops", label="L0 (FLOPs)", target="flops"),

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prune_bench.pruning.criteria import Criterion
+from prune_bench.pruning.criteria import DATA_DRIVEN, Criterion
+from prune_bench.pruning.evidence import Evidence
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.schedules import Schedule
 from prune_bench.pruning.structures import Structure
@@ -23,7 +24,8 @@ class Pruner:
 
     `revival` "hard" zeroes removed units after every update, so that they stay dead; "free" zeroes them only when a
     mask is drawn, so that they train on from zero and are judged again (PARP, Algorithm 1). `initial` takes the place
-    of the first draw: a mask from another model, task or language; ValueError for one of other shapes.
+    of the first draw: a mask from another model, task or language; ValueError for one of other shapes. A data-driven
+    criterion is fed by `observe` after each backward pass.
     """
 
     criterion: Criterion
@@ -34,8 +36,11 @@ class Pruner:
     initial: Mapping[str, Tensor] | None = None
     masks: MaskSet = field(default_factory=MaskSet)
     churn: float = 0.0
+    evidence: Evidence | None = None
 
     def __post_init__(self) -> None:
+        if self.criterion in DATA_DRIVEN:
+            self.evidence = Evidence()
         if self.initial is not None:
             MaskSet(self.initial).match(self.structure.shapes())
 
@@ -56,9 +61,20 @@ class Pruner:
         self.structure.apply(masks)
 
     def select(self, step: int) -> MaskSet:
+        kept, sparsity = self.masks if self.revival == "hard" else {}, self.schedule.sparsity_at(step)
+        if sparsity == 0:
+            return MaskSet(
+                {name: torch.ones(shape, dtype=torch.bool) for name, shape in self.structure.shapes().items()}
+            )
+        if self.evidence is not None:
+            return self.structure.select(self.structure.rank(self.evidence.means(), kept), sparsity)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        kept = self.masks if self.revival == "hard" else {}
-        return self.structure.select(self.criterion, self.schedule.sparsity_at(step), generator, kept)
+        return self.structure.select(self.structure.scores(self.criterion, generator, kept), sparsity)
+
+    def observe(self, scale: float = 1.0) -> None:
+        """Take the gradients of one batch, of a loss `scale` times too large, as evidence."""
+        if self.evidence is not None:
+            self.evidence.add(self.structure.changes(), scale)
 
     def finish(self, step: int) -> None:
         """Leave the model exactly sparse: free units are judged a last time."""
@@ -73,10 +89,13 @@ class Pruner:
         return self.structure.achieved(self.masks) if self.masks else 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"masks": dict(self.masks), "churn": self.churn}
+        evidence = self.evidence.state_dict() if self.evidence is not None else None
+        return {"masks": dict(self.masks), "churn": self.churn, "evidence": evidence}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         masks = MaskSet(state["masks"])
         if masks:
             masks.match(self.structure.shapes())
         self.masks, self.churn = masks, state["churn"]
+        if self.evidence is not None:
+            self.evidence.load_state_dict(state["evidence"])

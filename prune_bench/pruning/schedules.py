@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 
@@ -70,6 +71,31 @@ class Polynomial:
     def is_update_step(self, step: int) -> bool:
         lands = step == self.end and self.initial != self.final
         return step >= self.begin and (lands or (step - self.begin) % self.interval == 0)
+
+
+@dataclass(frozen=True)
+class Stopovers:
+    """Another schedule that halts for one interval at each of `sizes`, rising and below its end: none is skipped."""
+
+    schedule: Polynomial
+    sizes: tuple[float, ...]
+
+    @cached_property
+    def plan(self) -> dict[int, float]:
+        """The sparsity from each update on that changes it."""
+        found, step, left = dict[int, float](), self.schedule.begin, list(self.sizes)
+        while left or self.schedule.final not in found.values():
+            if self.schedule.is_update_step(step):
+                asked = self.schedule.sparsity_at(step)
+                found[step] = left.pop(0) if left and left[0] <= asked else asked
+            step += 1
+        return found
+
+    def sparsity_at(self, step: int) -> float:
+        return next((self.plan[update] for update in reversed(self.plan) if update <= step), 0.0)
+
+    def is_update_step(self, step: int) -> bool:
+        return self.schedule.is_update_step(step)
 
 
 @dataclass(frozen=True)

@@ -1,64 +1,39 @@
-"""Scores <-> removable units: single weights, or groups that a smaller dense model can do without.
+"""Scores <-> removable units: what every structure offers, and single weights as units.
 
-A structure is bound to one model. `select` turns a sparsity into a MaskSet of units, `apply` zeroes what the masks
-remove, in place, and `achieved` is the removed fraction of the one denominator (see targets.py).
+A structure is bound to one model. `scores` judges its units, `select` turns scores and a sparsity into a MaskSet,
+`apply` zeroes what the masks remove, in place, and `achieved` is the removed fraction of the one denominator (see
+targets.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from prune_bench.pruning.allocation import Allocation
+from prune_bench.pruning.allocation import Allocation, Ranked
 from prune_bench.pruning.criteria import ELEMENTWISE, Criterion
-from prune_bench.pruning.masks import MaskSet, Scores
-
-
-class Slice(Protocol):
-    """Where units lie in one parameter: unit j owns entries [j * block, (j + 1) * block) of dimension `dim`."""
-
-    @property
-    def parameter(self) -> str: ...
-    @property
-    def dim(self) -> int: ...
-    @property
-    def block(self) -> int: ...
-
-
-class Group(Protocol):
-    """Units of one kind in one place."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def size(self) -> int: ...
-
-
-class UnitGroup(Group, Protocol):
-    """Where a group's units lie. `outputs` are zeroed while masked; both sides go when the model is compacted."""
-
-    @property
-    def inputs(self) -> tuple[Slice, ...]: ...
-    @property
-    def outputs(self) -> tuple[Slice, ...]: ...
-
+from prune_bench.pruning.masks import MaskSet, Scores, itself
 
 Masks = Mapping[str, Tensor]
 NOTHING: Masks = {}
 
 
 class Structure(Protocol):
-    """What `Pruner` needs of a structure. Units that `kept` removes are the first to go in `select`."""
+    """What `Pruner` needs of a structure. Units that `kept` removes score below all others."""
 
-    def select(
-        self, criterion: Criterion, sparsity: float, generator: torch.Generator, kept: Masks = NOTHING
-    ) -> MaskSet: ...
+    def scores(self, criterion: Criterion, generator: torch.Generator, kept: Masks = NOTHING) -> Ranked: ...
+
+    def changes(self) -> Iterator[tuple[str, Tensor]]:
+        """dL/dz at z = 1 of a gate z on each unit, from one batch's gradients; removal changes L by about -dL/dz."""
+
+    def rank(self, squares: Mapping[str, Tensor], kept: Masks = NOTHING) -> Ranked:
+        """Scores from the mean squares of such changes."""
+
+    def select(self, scores: Ranked, sparsity: float) -> MaskSet: ...
 
     def apply(self, masks: MaskSet) -> None: ...
 
@@ -71,7 +46,9 @@ class Structure(Protocol):
 
 def lower(scores: Mapping[str, Tensor], kept: Masks) -> dict[str, Tensor]:
     """Scores with those that `kept` removes below all others, so that what is gone stays gone."""
-    return {name: s.masked_fill(~kept[name], -math.inf) if name in kept else s for name, s in scores.items()}
+    return {
+        name: s.masked_fill(~kept[name].to(s.device), -math.inf) if name in kept else s for name, s in scores.items()
+    }
 
 
 def score(criterion: Criterion, weight: Tensor, generator: torch.Generator, kept: Tensor | None) -> Scores:
@@ -108,10 +85,18 @@ class Weights:
         self.total = sum(weight.numel() for weight in self.targets.values())
         self.apply = Zeroing(lambda masks: ((weight, masks[name]) for name, weight in self.targets.items()))
 
-    def select(
-        self, criterion: Criterion, sparsity: float, generator: torch.Generator, kept: Masks = NOTHING
-    ) -> MaskSet:
-        scores = {name: score(criterion, weight, generator, kept.get(name)) for name, weight in self.targets.items()}
+    def scores(self, criterion: Criterion, generator: torch.Generator, kept: Masks = NOTHING) -> Ranked:
+        return {name: score(criterion, weight, generator, kept.get(name)) for name, weight in self.targets.items()}
+
+    def changes(self) -> Iterator[tuple[str, Tensor]]:
+        for name, weight in self.targets.items():
+            if weight.grad is not None:
+                yield name, weight.detach() * weight.grad
+
+    def rank(self, squares: Mapping[str, Tensor], kept: Masks = NOTHING) -> Ranked:
+        return {name: Scores(itself, square, kept=kept.get(name)) for name, square in squares.items()}
+
+    def select(self, scores: Ranked, sparsity: float) -> MaskSet:
         return self.allocation(scores, round(sparsity * self.total))
 
     def achieved(self, masks: MaskSet) -> float:
@@ -122,104 +107,3 @@ class Weights:
 
     def zeroed(self) -> Iterable[Tensor]:
         return self.targets.values()
-
-
-class Groups:
-    """Heads, FFN channels and whole convolution modules, ranked together by root mean square.
-
-    `score_side` says which of a group's weights are scored: "all", or "outputs" for free revival, where untouched
-    input weights would otherwise keep every removed group's score high. Only the output side is ever zeroed: with
-    both sides at zero every gradient of the group vanishes and it could never revive.
-    """
-
-    def __init__(
-        self, model: nn.Module, targets: Mapping[str, Tensor], groups: Sequence[UnitGroup], score_side: str = "all"
-    ):
-        self.parameters = dict(model.named_parameters())
-        self.targets = dict(targets)
-        self.groups = {group.name: group for group in groups}
-        self.score_side = score_side
-        self.total = sum(weight.numel() for weight in self.targets.values())
-        self.costs = {group.name: self._cost(group) for group in groups}
-        self.apply = Zeroing(lambda masks: output_factors(self.parameters, groups, masks))
-
-    def _cost(self, group: UnitGroup) -> int:
-        """Target weights that go with one unit."""
-        places = (place for place in (*group.inputs, *group.outputs) if place.parameter in self.targets)
-        return sum(self.targets[place.parameter].numel() for place in places) // group.size
-
-    def _scores(self, group: UnitGroup, criterion: Criterion, generator: torch.Generator) -> Tensor:
-        sides = group.outputs if self.score_side == "outputs" else (*group.inputs, *group.outputs)
-        places = [place for place in sides if place.parameter in self.targets]
-        square, count = torch.zeros(group.size), 0
-        for place in places:
-            weight = self.targets[place.parameter]
-            scores = criterion(weight, weight.grad, generator).movedim(place.dim, 0)
-            square = square.to(scores.device) + scores.reshape(group.size, -1).square().sum(1)
-            count += weight.numel() // group.size
-        return (square / count).sqrt()
-
-    def select(
-        self, criterion: Criterion, sparsity: float, generator: torch.Generator, kept: Masks = NOTHING
-    ) -> MaskSet:
-        scores = {name: self._scores(group, criterion, generator) for name, group in self.groups.items()}
-        return remove_units(lower(scores, kept), self.costs, round(sparsity * self.total))
-
-    def achieved(self, masks: MaskSet) -> float:
-        removed = sum(int((~mask).sum()) * self.costs[name] for name, mask in masks.items())
-        return removed / self.total
-
-    def shapes(self) -> dict[str, torch.Size]:
-        return {name: torch.Size([group.size]) for name, group in self.groups.items()}
-
-    def zeroed(self) -> Iterable[Tensor]:
-        names = {place.parameter for group in self.groups.values() for place in group.outputs}
-        return [self.parameters[name] for name in sorted(names)]
-
-
-def output_factors(
-    parameters: Mapping[str, Tensor], groups: Iterable[UnitGroup], values: Mapping[str, Tensor]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each parameter on an output side, with the units' values in a shape that multiplies it."""
-    for group in groups:
-        for place in group.outputs:
-            parameter = parameters[place.parameter]
-            yield parameter, spread(values[group.name], place, parameter.dim())
-
-
-def spread(values: Tensor, place: Slice, dims: int) -> Tensor:
-    """The units' values in a shape that multiplies the parameter of `dims` dimensions in which they lie."""
-    each = values if place.block == 1 else values.repeat_interleave(place.block)
-    return each.view([-1 if dim == place.dim else 1 for dim in range(dims)])
-
-
-def scale_outputs(parameters: Mapping[str, Tensor], groups: Iterable[UnitGroup], values: Mapping[str, Tensor]) -> None:
-    """Multiply each unit's output side, in place, by its value: zeroing for masks, folding for soft gates."""
-    for parameter, factor in output_factors(parameters, groups, values):
-        parameter.data.mul_(factor.to(parameter))
-
-
-def remove_units(scores: Mapping[str, Tensor], costs: Mapping[str, int], budget: int) -> MaskSet:
-    """Remove units in order of score until what is removed costs `budget`, exactly or less by under one smallest unit.
-
-    A unit too large for what is left of the budget goes all the same if removed units of the smallest kind can be
-    given back for it, highest scores first; otherwise it is passed over.
-    """
-    kept = {name: [True] * score.numel() for name, score in scores.items()}
-    owners = [(name, index) for name, score in scores.items() for index in range(score.numel())]
-    order = torch.cat([score.flatten() for score in scores.values()]).argsort(stable=True).tolist()
-    smallest, small = min(costs.values()), list[tuple[str, int]]()
-    for name, index in (owners[position] for position in order):
-        if budget < smallest:
-            break
-        returned = max(0, -((budget - costs[name]) // smallest))
-        if returned > len(small):
-            continue
-        kept[name][index] = False
-        budget += returned * smallest - costs[name]
-        for _ in range(returned):
-            back, place = small.pop()
-            kept[back][place] = True
-        if costs[name] == smallest:
-            small.append((name, index))
-    return MaskSet({name: torch.tensor(values) for name, values in kept.items()})

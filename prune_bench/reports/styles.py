@@ -40,6 +40,9 @@ METHOD_STYLES = {
     "parp_p_staged": (GREEN, "D"),
     "parp_random": (GREEN, "D"),
     "parp_transfer": (SKY, "D"),
+    "taylor": (BLUE, "v"),
+    "gradual": (GREEN, "D"),
+    "taylor_gradual": (VERMILION, "o"),
 }
 MODULE_STYLES = {"ffn": (VERMILION, "o"), "attention": (BLUE, "s"), "conv": (GREEN, "^"), "all": (INK, "")}
 SETTINGS: Any = {

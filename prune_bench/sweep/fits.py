@@ -17,7 +17,7 @@ from lightning.pytorch.plugins.environments import ClusterEnvironment, Lightning
 from torch import nn
 
 from prune_bench.artefacts import load_model, save_model
-from prune_bench.callbacks import OMP, RP, PruningCallback, callbacks_for
+from prune_bench.callbacks import OMP, RP, Gradual, PruningCallback, callbacks_for
 from prune_bench.compaction import largest_difference
 from prune_bench.config import Config, FitConfig
 from prune_bench.data import SpeechData
@@ -29,7 +29,7 @@ from prune_bench.sweep.files import write_text
 from prune_bench.sweep.folders import run_folder
 from prune_bench.sweep.loggers import MetricsLogger, make_loggers, step_by_updates
 from prune_bench.sweep.progress import Reporter
-from prune_bench.sweep.runs import origin, ranked, recipe, run_id
+from prune_bench.sweep.runs import origin, path_of, ranked, recipe, run_id
 from prune_bench.tasks.training import TrainingTask
 
 CHECKPOINT = "last.ckpt"
@@ -86,6 +86,9 @@ def fit(config: Config, corpus: Any, report: Reporter) -> bool:
     if (folder / "model").exists():
         return True
     folder.mkdir(parents=True, exist_ok=True)
+    if path := path_of(config):
+        take_size(folder, run_folder(path) / "sizes" / f"{config.sparsity:g}")
+        return True
     lightning.seed_everything(config.seed, verbose=False)
     task = make_task(config, corpus)
     clock, callbacks = Clock(report), callbacks_for(config, first_mask(config, task.model))
@@ -97,10 +100,29 @@ def fit(config: Config, corpus: Any, report: Reporter) -> bool:
     if trainer.is_global_zero:
         model = export(config, task.model.cpu(), callbacks)
         summary = {"updates": trainer.global_step, "seconds": round(clock.seconds, 1), "precision": trainer.precision}
+        save_sizes(folder / "sizes", task.model, callbacks, summary)
         write_text(folder / "fit.json", json.dumps(summary))
         save_model(model, folder / "model")
         checkpoint.unlink(missing_ok=True)
     return trainer.is_global_zero
+
+
+def save_sizes(folder: Path, model: nn.Module, callbacks: list[Callback], summary: dict[str, Any]) -> None:
+    """The models that a gradual fit passed on its way, each with its share of the updates and the seconds."""
+    for callback in callbacks:
+        if isinstance(callback, Gradual):
+            for size, (updates, then) in callback.export_sizes(model).items():
+                share = round(summary["seconds"] * updates / summary["updates"], 1)
+                save_model(then, folder / f"{size:g}" / "model")
+                write_text(
+                    folder / f"{size:g}" / "fit.json", json.dumps({**summary, "updates": updates, "seconds": share})
+                )
+
+
+def take_size(folder: Path, source: Path) -> None:
+    """Copy what a gradual fit left in `source`."""
+    write_text(folder / "fit.json", (source / "fit.json").read_text())
+    save_model(load_model(source / "model"), folder / "model")
 
 
 def export(config: Config, model: nn.Module, callbacks: list[Callback]) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from prune_bench.callbacks import gradual_sizes
 from prune_bench.config import Config, FitConfig
 from prune_bench.identity import identity, sections
 from prune_bench.pruning.methods import find_method
@@ -76,9 +77,16 @@ def ranked(config: Config) -> Config | None:
     return None
 
 
+def path_of(config: Config) -> Config | None:
+    """The gradual run that passes a run's size on its way to a larger sparsity; None for a fit of its own."""
+    sizes = gradual_sizes(config) if "sizes" in find_method(config.method).knobs else []
+    return replace(config, sparsity=max(sizes)) if config.sparsity in sizes and config.sparsity < max(sizes) else None
+
+
 def sources(config: Config) -> list[Config]:
     """The runs that a run takes weights or a mask from."""
-    return [source for source in (origin(config), ranked(config)) if source is not None]
+    path = path_of(config)
+    return [path] if path else [source for source in (origin(config), ranked(config)) if source is not None]
 
 
 def chain(config: Config) -> list[Config]:
@@ -90,8 +98,8 @@ def chain(config: Config) -> list[Config]:
 
 
 def fine_tunings(config: Config) -> list[Config]:
-    """The fits of a chain on labelled speech: what a method costs."""
-    return [one for one in chain(config) if one.method != "pretraining"]
+    """The fits of a chain on labelled speech, or on text: what a method costs."""
+    return [one for one in chain(config) if one.method != "pretraining" and one != path_of(config)]
 
 
 def recipe(config: Config) -> FitConfig:
@@ -101,11 +109,6 @@ def recipe(config: Config) -> FitConfig:
     if config.method == "imp_round":
         return replace(config.final, steps=max(1, round(config.pruning.round * config.final.steps)))
     return config.dense if config.method in DENSE_RECIPE else config.final
-
-
-def total_updates(config: Config) -> int:
-    """Updates of all the fits that a run took."""
-    return sum(recipe(one).steps for one in fine_tunings(config))
 
 
 def run_id(config: Config) -> str:
@@ -126,6 +129,7 @@ def label(config: Config) -> str:
     words = [
         f"{method.label} {100 * config.sparsity:g} %" if config.sparsity else method.label,
         *(heard if "corpus" in sections(config.task, config.method) else ()),
+        config.pruning.structure if "structure" in method.knobs and config.task != "ctc" else "",
         f"mask of {config.pruning.mask_language}" if "mask_language" in method.knobs else "",
         "multilingual" if "+" in config.pretraining.languages else "",
         config.encoder.size if config.encoder.size != "base" else "",

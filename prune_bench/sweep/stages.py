@@ -29,7 +29,7 @@ from prune_bench.sweep.loggers import log_summary
 from prune_bench.sweep.overlaps import compare_table
 from prune_bench.sweep.progress import Reporter
 from prune_bench.sweep.rows import Row, describe, environment, is_final, now, read_row, write_row
-from prune_bench.sweep.runs import dense_of, fine_tunings, recipe, total_updates
+from prune_bench.sweep.runs import dense_of, fine_tunings, recipe
 from prune_bench.sweep.timing import time_table
 
 
@@ -83,8 +83,8 @@ def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
         **measure_overlap(model, config, corpus),
         **accuracy,
         "fine_tunings": len(fits),
-        "updates.final": recipe(config).steps,
-        "updates.total": total_updates(config),
+        "updates.final": fits[-1]["updates"],
+        "updates.total": sum(one["updates"] for one in fits),
         "precision": fits[-1]["precision"],
         "seconds.train": fits[-1]["seconds"],
         "seconds.all_fits": round(sum(one["seconds"] for one in fits), 1),

@@ -9,7 +9,7 @@ from prune_bench.compaction import compact, largest_difference, with_ranks
 from prune_bench.models.arch import BlockArch
 from prune_bench.models.low_rank import LowRankLinear
 from prune_bench.models.transformer_lm import BORDER, LanguageModel, LanguageModelArch
-from prune_bench.pruning.structures import scale_outputs
+from prune_bench.pruning.groups import scale_outputs
 
 V, D, W, F, LAYERS = 11, 24, 8, 40, 2
 ARCH = LanguageModelArch(V, D, W, (BlockArch(3, F),) * LAYERS)

@@ -11,8 +11,8 @@ from torchaudio.models import wav2vec2_model
 
 from prune_bench.compaction import compact, largest_difference
 from prune_bench.models.wav2vec2 import LAYERS, BlockArch, Wav2Vec2, Wav2Vec2Arch
+from prune_bench.pruning.groups import scale_outputs
 from prune_bench.pruning.masks import MaskSet
-from prune_bench.pruning.structures import scale_outputs
 from prune_bench.pruning.targets import find_targets
 
 CONVS = ((12, 10, 5), (12, 3, 2), (16, 2, 2))

@@ -5,9 +5,10 @@ import torch
 
 from prune_bench.pruning.allocation import ALLOCATIONS
 from prune_bench.pruning.criteria import magnitude, random
+from prune_bench.pruning.groups import remove_units
 from prune_bench.pruning.pruner import Pruner
 from prune_bench.pruning.schedules import OneShot, Repeated
-from prune_bench.pruning.structures import Weights, remove_units
+from prune_bench.pruning.structures import Weights
 
 
 @pytest.mark.parametrize("criterion", [magnitude, random])
@@ -17,13 +18,14 @@ def test_weights_are_removed_to_the_exact_count_with_ties(criterion, allocation,
     targets = {"a": torch.randn(7, 11), "b": torch.randn(13)}
     targets["a"][:, ::2] = 0.0
     structure = Weights(targets, ALLOCATIONS[allocation])
-    masks = structure.select(criterion, sparsity, torch.Generator().manual_seed(0))
+    masks = structure.select(structure.scores(criterion, torch.Generator().manual_seed(0)), sparsity)
     assert sum(int((~mask).sum()) for mask in masks.values()) == round(sparsity * 90)
 
 
 def test_masks_are_nested_in_sparsity():
     structure = Weights({"a": torch.randn(500)}, ALLOCATIONS["global"])
-    half, most = (structure.select(magnitude, sparsity, torch.Generator())["a"] for sparsity in (0.5, 0.6))
+    scores = structure.scores(magnitude, torch.Generator())
+    half, most = (structure.select(scores, sparsity)["a"] for sparsity in (0.5, 0.6))
     assert bool((half | ~most).all())
 
 

@@ -10,7 +10,7 @@ from prune_bench.overrides import override
 from prune_bench.presets import preset
 from prune_bench.sweep.folders import run_folder
 from prune_bench.sweep.plan import plan_runs
-from prune_bench.sweep.runs import chain, fine_tunings, normalise, origin, ranked, run_id, total_updates
+from prune_bench.sweep.runs import chain, fine_tunings, normalise, origin, ranked, recipe, run_id
 
 BASE = override(preset("tiny", "ctc"), {"method": "parp", "sparsity": 0.9})
 
@@ -54,7 +54,7 @@ def test_rounds_of_iterative_pruning_are_stages_that_larger_targets_share():
     small, large = ({run_id(one) for one in chain(make("imp", sparsity))[:-1]} for sparsity in (0.25, 0.9))
     assert small < large
     assert names([ranked(make("imp", 0.19, pruning__imp_step="remaining10"))]) == [("imp_round", 0.1)]
-    assert total_updates(make("imp", 0.25)) == (3 * 0.2 + 1) * BASE.final.steps
+    assert sum(recipe(one).steps for one in fine_tunings(make("imp", 0.25))) == (3 * 0.2 + 1) * BASE.final.steps
 
 
 def test_two_stages_go_on_from_the_first():

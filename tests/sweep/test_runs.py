@@ -8,7 +8,7 @@ from prune_bench.callbacks import callbacks_for
 from prune_bench.overrides import override
 from prune_bench.presets import preset
 from prune_bench.pruning.methods import METHODS
-from prune_bench.sweep.runs import dense_of, label, ranked, recipe, run_id, total_updates
+from prune_bench.sweep.runs import dense_of, fine_tunings, label, ranked, recipe, run_id
 
 BASE = replace(preset("tiny"), method="omp", sparsity=0.5)
 
@@ -20,10 +20,10 @@ def change(config, key, value):
 def test_the_name_tells_method_sparsity_and_seed():
     assert run_id(replace(BASE, seed=2)).startswith("omp-0.5-s2-")
     assert run_id(dense_of(BASE)).startswith("dense-s0-")
-    assert label(BASE) == "OMP 50 %, seed 0"
+    assert label(BASE) == "OMP 50 %, groups, seed 0"
     values = {"method": "transfer", "corpus.language": "nl", "corpus.labels": "1h", "pruning.mask_language": "es"}
     dutch = override(BASE, {**values, "pretraining.languages": "en+nl", "encoder.size": "large"})
-    assert label(dutch) == "OMP, another language's mask 50 %, 1h, nl, mask of es, multilingual, large, seed 0"
+    assert label(dutch) == "OMP, another language's mask 50 %, 1h, nl, groups, mask of es, multilingual, large, seed 0"
     assert label(replace(dutch, task="ctc", method="pretraining", sparsity=0.0)) == (
         "Pretraining, multilingual, large, seed 0"
     )
@@ -83,5 +83,5 @@ def test_a_knob_changes_the_runs_of_the_methods_that_have_it(method, key, shapes
 def test_the_recipe_follows_where_a_run_starts():
     scratch = replace(BASE, method="scratch")
     assert (recipe(BASE), recipe(scratch), recipe(dense_of(BASE))) == (BASE.final, BASE.dense, BASE.dense)
-    assert total_updates(BASE) == BASE.dense.steps + BASE.final.steps
-    assert total_updates(scratch) == BASE.dense.steps
+    assert [recipe(one) for one in fine_tunings(BASE)] == [BASE.dense, BASE.final]
+    assert [recipe(one) for one in fine_tunings(scratch)] == [BASE.dense]

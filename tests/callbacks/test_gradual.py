@@ -1,0 +1,161 @@
+"""Pruning by batches, and little by little."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from lightning import Callback, Trainer
+
+from prune_bench.callbacks import Gradual, Taylor
+from prune_bench.compaction import largest_difference
+from prune_bench.config import FitConfig
+from prune_bench.data.text.batches import TextData
+from prune_bench.data.text.store import TextStore
+from prune_bench.pruning.targets import find_targets
+from prune_bench.tasks.language_model import LanguageModelTask
+from tests.helpers.text import make_model, make_store
+
+FIT = FitConfig(steps=40, frames=64, learning_rate=1e-2)
+UNITS = torch.tensor([[0, 1, 2, 3, 4, 1]])
+
+
+def fit(folder, pruning, steps=40, extra=(), checkpoint=None, seed=0):
+    store = folder / "store"
+    splits = {"train": TextStore.open(store) if store.exists() else make_store(store)}
+    task = LanguageModelTask(make_model(seed), FIT)
+    trainer = Trainer(
+        max_steps=steps, max_epochs=-1, accelerator="cpu", logger=False, enable_progress_bar=False, limit_val_batches=0,
+        enable_model_summary=False, default_root_dir=folder, use_distributed_sampler=False, enable_checkpointing=False,
+        callbacks=[pruning, *extra],
+    )  # fmt: skip
+    trainer.fit(task, datamodule=TextData(splits, FIT, 0), ckpt_path=checkpoint, weights_only=False)
+    return task.model, trainer
+
+
+def removed(model) -> float:
+    weights = find_targets(model).values()
+    return 1 - sum(int(weight.count_nonzero()) for weight in weights) / sum(weight.numel() for weight in weights)
+
+
+class Watch(Callback):
+    def __init__(self):
+        self.removed = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.removed.append(round(removed(pl_module), 4))
+
+
+MAKERS = {
+    "taylor": lambda **options: Taylor(0.6, at=0.25, **options),
+    "gradual": lambda **options: Gradual(0.6, interval=4, **options),
+    "gradual taylor": lambda **options: Gradual(0.6, interval=4, criterion="taylor", **options),
+}
+
+
+@pytest.mark.parametrize("structure", ["weights", "groups"])
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_asked_size_is_met_and_the_kept_model_computes_the_same(tmp_path, name, structure):
+    pruning = MAKERS[name](structure=structure)
+    model, _ = fit(tmp_path, pruning)
+    kept = pruning.export(model)
+    dense = sum(weight.numel() for weight in find_targets(make_model()).values())
+    left = sum(int(weight.count_nonzero()) for weight in find_targets(kept).values())
+    assert left == pytest.approx(0.4 * dense, abs=32 if structure == "groups" else 1)
+    assert pruning.achieved == pytest.approx(0.6, abs=0.02)
+    assert largest_difference(model, kept, UNITS) < 1e-4
+
+
+def test_taylor_is_dense_until_it_has_heard_enough(tmp_path):
+    watch = Watch()
+    fit(tmp_path, Taylor(0.6, at=0.25), extra=[watch])
+    assert set(watch.removed[:10]) == {0.0}
+    assert watch.removed[10:] == pytest.approx([0.6] * 30, abs=1e-3)
+
+
+def test_gradual_sparsity_rises_and_stays(tmp_path):
+    watch = Watch()
+    fit(tmp_path, Gradual(0.6, ramp=0.5, interval=4), extra=[watch])
+    assert watch.removed == sorted(watch.removed)
+    assert watch.removed[4] == pytest.approx(0.6 * (1 - (1 - 4 / 20) ** 3), abs=1e-3)
+    assert watch.removed[20:] == pytest.approx([0.6] * 20, abs=1e-3)
+
+
+@pytest.mark.parametrize("criterion", ["magnitude", "taylor"])
+def test_masks_of_a_gradual_run_are_nested(tmp_path, criterion):
+    pruning, drawn = Gradual(0.6, interval=4, criterion=criterion), []
+
+    class Note(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            drawn.append({name: mask.clone() for name, mask in pruning.masks.items()})
+
+    fit(tmp_path, pruning, extra=[Note()])
+    for before, after in itertools.pairwise(drawn):
+        assert all(bool((before[name] | ~after[name]).all()) for name in after)
+
+
+def test_one_run_delivers_every_size(tmp_path):
+    pruning = Gradual(0.8, interval=2, sizes=(0.5, 0.3, 0.79))
+    model, _ = fit(tmp_path, pruning)
+    found = pruning.export_sizes(model)
+    assert sorted(found) == [0.3, 0.5, 0.79]
+    assert [found[size][0] for size in sorted(found)] == sorted(updates for updates, _ in found.values())
+    for size, (updates, then) in found.items():
+        assert removed(then) == pytest.approx(size, abs=1e-3)
+        assert 0 < updates < 40
+    assert removed(model) == pytest.approx(0.8, abs=1e-3)
+
+
+def test_a_size_is_what_the_run_was_at_that_update(tmp_path):
+    pruning = Gradual(0.8, interval=2, sizes=(0.5,))
+    model, _ = fit(tmp_path, pruning)
+    updates, then = pruning.export_sizes(model)[0.5]
+    again = Gradual(0.8, interval=2, sizes=(0.5,))
+
+    class Halt(Callback):
+        def on_train_batch_end(self, trainer, pl_module, *_):
+            if trainer.global_step == updates:
+                self.state = {name: value.clone() for name, value in again._kept[0.5][1].items()}
+
+    halt = Halt()
+    fit(tmp_path, again, extra=[halt])
+    assert all(torch.equal(value, then.state_dict()[name]) for name, value in halt.state.items())
+
+
+def test_a_fit_too_short_for_its_sizes_says_so(tmp_path):
+    with pytest.raises(ValueError, match=r"before it reached sparsity 0\.79: train longer"):
+        fit(tmp_path, Gradual(0.8, ramp=1.0, interval=10, sizes=(0.79,)))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("killed", [3, 9, 12, 21])
+def test_a_killed_run_resumes_to_identical_weights_and_sizes(tmp_path, name, killed):
+    options = {} if name == "taylor" else {"sizes": (0.3,)}
+
+    def run(checkpoint=None, stop=None):
+        pruning = MAKERS[name](**options)
+        model, _ = fit(tmp_path, pruning, extra=[Stop(stop, tmp_path)] if stop else [], checkpoint=checkpoint)
+        return pruning, model
+
+    whole, model = run()
+    with pytest.raises(KeyError, match="killed"):
+        run(stop=killed)
+    again, resumed = run(checkpoint=tmp_path / "killed.ckpt")
+    assert all(torch.equal(one, other) for one, other in zip(model.parameters(), resumed.parameters(), strict=True))
+    assert whole.masks.checksum() == again.masks.checksum()
+    if options:
+        pair = [pruning.export_sizes(model)[0.3][1].state_dict() for pruning in (whole, again)]
+        assert all(torch.equal(value, pair[1][key]) for key, value in pair[0].items())
+
+
+class Stop(Callback):
+    """Saves a checkpoint after so many updates, then dies."""
+
+    def __init__(self, updates, folder):
+        self.updates, self.folder = updates, folder
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.updates:
+            trainer.save_checkpoint(self.folder / "killed.ckpt")
+            raise KeyError("killed")
