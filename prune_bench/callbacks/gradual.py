@@ -73,7 +73,7 @@ class Gradual(ScoredPruning):
         for size, (step, state, masks) in self._kept.items():
             then = copy.deepcopy(model)
             then.load_state_dict(state)
-            found[size] = step, self.export_masked(then, masks)
+            found[size] = step, self.binding.export(then, masks)
         return found
 
     def state_dict(self) -> dict[str, Any]:

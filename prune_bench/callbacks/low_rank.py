@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -40,22 +41,18 @@ class LowRank(PruningCallback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit" or self.ranks:
             return
-        targets = find_targets(pl_module, self.include, self.exclude)
         core = find_core(pl_module)
-        owners = {name: core.get_submodule(name.rpartition(".")[0]) for name in targets}
-        matrices = {name: targets[name].shape for name, owner in owners.items() if isinstance(owner, nn.Linear)}
-        total = sum(weight.numel() for weight in targets.values())
-        fixed = total - sum(shape.numel() for shape in matrices.values())
-        ranks = uniform_ranks(matrices, total - round(self.sparsity * total) - fixed)
+        layers, fixed = find_matrices(pl_module, {"include": self.include, "exclude": self.exclude})
+        shapes = {name: layer.weight.shape for name, layer in layers.items()}
+        total = fixed + sum(shape.numel() for shape in shapes.values())
+        ranks = uniform_ranks(shapes, total - round(self.sparsity * total) - fixed)
         for name, rank in ranks.items():
-            layer = owners[name]
-            assert isinstance(layer, nn.Linear)
-            _replace(core, name.rpartition(".")[0], _factorised(layer, rank))
-        kept = fixed + sum(rank * sum(matrices[name]) for name, rank in ranks.items())
+            put(core, name, factorised(layers[name], rank))
+        kept = fixed + sum(rank * sum(shapes[name]) for name, rank in ranks.items())
         self.ranks, self._achieved = ranks, 1 - kept / total
 
     def export(self, model: nn.Module) -> nn.Module:
-        return with_ranks(model, {name.rpartition(".")[0]: rank for name, rank in self.ranks.items()})
+        return with_ranks(model, self.ranks)
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self._step}
@@ -64,7 +61,16 @@ class LowRank(PruningCallback):
         self._step = state_dict["step"]
 
 
-def _factorised(layer: nn.Linear, rank: int) -> LowRankLinear:
+def find_matrices(module: nn.Module, choice: Mapping[str, Any]) -> tuple[dict[str, nn.Linear], int]:
+    """The Linear layers by name whose weights are targets, and how many target weights belong to none."""
+    core, targets = find_core(module), find_targets(module, **choice)
+    owners = {name.rpartition(".")[0]: core.get_submodule(name.rpartition(".")[0]) for name in targets}
+    layers = {name: owner for name, owner in owners.items() if isinstance(owner, nn.Linear)}
+    return layers, sum(p.numel() for p in targets.values()) - sum(one.weight.numel() for one in layers.values())
+
+
+def factorised(layer: nn.Linear, rank: int) -> LowRankLinear:
+    """The best approximation of a layer by one of that rank."""
     factors = LowRankLinear(layer.in_features, rank, layer.out_features, bias=layer.bias is not None)
     up, down = factorise(layer.weight, rank)
     factors.up.weight.data.copy_(up)
@@ -74,6 +80,7 @@ def _factorised(layer: nn.Linear, rank: int) -> LowRankLinear:
     return factors.to(layer.weight.device)
 
 
-def _replace(module: nn.Module, name: str, layer: nn.Module) -> None:
+def put(module: nn.Module, name: str, layer: nn.Module) -> None:
+    """Put a layer in the place of the submodule of that name."""
     parent, _, child = name.rpartition(".")
     setattr(module.get_submodule(parent), child, layer)

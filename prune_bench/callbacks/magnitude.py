@@ -11,23 +11,22 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prune_bench.callbacks.base import PruningCallback, check_equal_across_ranks, loss_scale, planned_updates
-from prune_bench.compaction import compact
+from prune_bench.callbacks.bindings import Binding, OnGroups, OnRanks, OnWeights
 from prune_bench.pruning.allocation import ALLOCATIONS
 from prune_bench.pruning.criteria import CRITERIA
-from prune_bench.pruning.groups import Groups
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.pruner import Pruner
 from prune_bench.pruning.schedules import OneShot, Polynomial, Repeated, Schedule
-from prune_bench.pruning.structures import Structure, Weights
-from prune_bench.pruning.targets import Patterns, find_core, find_targets
+from prune_bench.pruning.targets import Patterns
 
 
 class ScoredPruning(PruningCallback):
     """Masks drawn from scores on a schedule. Subclasses say which schedule and whether removed units may revive.
 
-    `structure` is "weights" (single weights, any LightningModule) or "groups" (heads, FFN channels, convolution
-    modules of a model that offers `units()`). `include`, `exclude` and `convolutions` choose the weights: see
-    `find_targets`. `mask` stands in for the first one drawn: a mask of another model of this shape, task or language.
+    `structure` is "weights" (single weights, any LightningModule), "groups" (heads, FFN channels, convolution modules
+    of a model that offers `units()`) or "ranks" (components of Linear layers, which the fit factorises). `include`,
+    `exclude` and `convolutions` choose the weights: see `find_targets`. `mask` stands in for the first one drawn: a
+    mask of another model of this shape, task or language.
     """
 
     revival = "hard"
@@ -49,10 +48,15 @@ class ScoredPruning(PruningCallback):
     ):
         super().__init__(sparsity)
         self.criterion = CRITERIA[criterion]
-        self.structure = structure
-        self.allocation = ALLOCATIONS[allocation]
-        self.kinds = kinds
-        self.choice: dict[str, Any] = {"include": include, "exclude": exclude, "convolutions": convolutions}
+        choice = {"include": include, "exclude": exclude, "convolutions": convolutions}
+        bindings: dict[str, Binding] = {
+            "weights": OnWeights(choice, ALLOCATIONS[allocation]),
+            "groups": OnGroups(choice, kinds, self.score_side),
+            "ranks": OnRanks(choice),
+        }
+        if structure == "ranks" and self.revival == "free":
+            raise ValueError(f"{type(self).__name__} revives what it removes, which rank components cannot")
+        self.binding = bindings[structure]
         self.mask, self.seed = mask, seed
         self._pruner: Pruner | None = None
         self._restored: dict[str, Any] | None = None
@@ -81,13 +85,17 @@ class ScoredPruning(PruningCallback):
 
     def choose(self, module: nn.Module) -> MaskSet:
         """The mask of `sparsity` that the weights of `module` give as they are."""
-        structure, generator = self._bind(module), torch.Generator().manual_seed(self.seed)
+        structure, generator = self.binding.bind(module), torch.Generator().manual_seed(self.seed)
         return structure.select(structure.scores(self.criterion, generator), self.sparsity)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.binding.prepare(pl_module)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         schedule = self.schedule(planned_updates(trainer))
         self._pruner = Pruner(
-            self.criterion, self._bind(pl_module), schedule, self.revival, self.seed, initial=self.mask
+            self.criterion, self.binding.bind(pl_module), schedule, self.revival, self.seed, initial=self.mask
         )
         if self._restored is not None:
             self._pruner.load_state_dict(self._restored)
@@ -96,22 +104,15 @@ class ScoredPruning(PruningCallback):
             self._step = trainer.global_step
             self._pruner.update(self._step)
 
-    def _bind(self, module: nn.Module) -> Structure:
-        targets = find_targets(module, **self.choice)
-        if self.structure == "weights":
-            return Weights(targets, self.allocation)
-        core: Any = find_core(module)
-        if not hasattr(core, "units"):
-            raise ValueError(f"{type(core).__name__} offers no units(): use structure='weights'")
-        groups = [group for group in core.units() if group.kind in self.kinds]
-        return Groups(core, targets, groups, self.score_side)
-
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         self.pruner.observe(loss_scale(trainer, optimizer))
 
     def after_update(self, trainer: Trainer, step: int) -> None:
         if self.pruner.update(step):
             check_equal_across_ranks(trainer, self.masks)
+            for optimizer in trainer.optimizers:
+                for parameter in self.pruner.structure.replaced:
+                    optimizer.state.pop(parameter, None)
             self.after_draw(trainer)
 
     def after_draw(self, trainer: Trainer) -> None:
@@ -132,11 +133,7 @@ class ScoredPruning(PruningCallback):
         self.pruner.finish(trainer.global_step)
 
     def export(self, model: nn.Module) -> nn.Module:
-        return self.export_masked(model, self.masks)
-
-    def export_masked(self, model: nn.Module, masks: MaskSet) -> nn.Module:
-        """The model to keep when `masks` hold."""
-        return compact(model, masks) if self.structure == "groups" else model
+        return self.binding.export(model, self.masks)
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self._step, "pruner": self.pruner.state_dict()}

@@ -53,6 +53,8 @@ class Groups:
     both sides at zero every gradient of the group vanishes and it could never revive.
     """
 
+    replaced: tuple[Tensor, ...] = ()
+
     def __init__(
         self, model: nn.Module, targets: Mapping[str, Tensor], groups: Sequence[UnitGroup], score_side: str = "all"
     ):

@@ -43,6 +43,10 @@ class Structure(Protocol):
 
     def zeroed(self) -> Iterable[Tensor]: ...
 
+    @property
+    def replaced(self) -> Iterable[Tensor]:
+        """What was given other values in judging, so that an optimizer's memory of it is of no use."""
+
 
 def lower(scores: Mapping[str, Tensor], kept: Masks) -> dict[str, Tensor]:
     """Scores with those that `kept` removes below all others, so that what is gone stays gone."""
@@ -78,6 +82,8 @@ class Zeroing:
 
 class Weights:
     """Single weights. Exactly round(sparsity * P) of the P target weights go."""
+
+    replaced: tuple[Tensor, ...] = ()
 
     def __init__(self, targets: Mapping[str, Tensor], allocation: Allocation):
         self.targets = dict(targets)
