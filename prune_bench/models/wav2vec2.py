@@ -1,4 +1,4 @@
-"""wav2vec 2.0's encoder (Baevski et al., NeurIPS 2020), torchaudio's, with heads and FFN channels per layer.
+"""wav2vec 2.0's encoder (Baevski et al., NeurIPS 2020), torchaudio's, with heads, FFN channels and ranks per layer.
 
 State names are torchaudio's own. Every width is per layer, so that a pruned and compacted encoder is the same class.
 """
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.models import Wav2Vec2Model, wav2vec2_model
 
-from prune_bench.models.arch import BlockArch
+from prune_bench.models.arch import BlockArch, factorised
 from prune_bench.models.low_rank import make_linear
 from prune_bench.models.units import UnitGroup, read, written
 
@@ -81,6 +81,11 @@ class Wav2Vec2Arch:
             for i, layer in enumerate(self.layers)
         )
         return replace(self, layers=tuple(layers))
+
+    def with_ranks(self, ranks: Mapping[str, int]) -> Wav2Vec2Arch:
+        """The architecture with layers factorised, as in {"encoder.transformer.layers.0.attention.q_proj": 40}."""
+        inner = {name.removeprefix("encoder.transformer."): rank for name, rank in ranks.items()}
+        return replace(self, layers=factorised(self.layers, inner))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -188,14 +193,15 @@ class Wav2Vec2(Wav2Vec2Model):
 
 def resize(layer: Any, widths: BlockArch, arch: Wav2Vec2Arch) -> None:
     """Give a layer of torchaudio's as many heads and FFN channels as `widths` says."""
-    inner, attention, ffn = widths.heads * arch.head_width, layer.attention, layer.feed_forward
+    inner, attention, ffn, ranks = widths.heads * arch.head_width, layer.attention, layer.feed_forward, widths.ranks
     attention.num_heads = widths.heads
     for name in ("q_proj", "k_proj", "v_proj"):
-        setattr(attention, name, make_linear(arch.width, inner))
-    attention.out_proj = make_linear(inner, arch.width)
+        setattr(attention, name, make_linear(arch.width, inner, ranks.get(f"attention.{name}")))
+    attention.out_proj = make_linear(inner, arch.width, ranks.get("attention.out_proj"))
     if widths.heads == 0:
         layer.attention = NoAttention(attention)
-    ffn.intermediate_dense, ffn.output_dense = make_linear(arch.width, widths.ffn), make_linear(widths.ffn, arch.width)
+    ffn.intermediate_dense = make_linear(arch.width, widths.ffn, ranks.get("feed_forward.intermediate_dense"))
+    ffn.output_dense = make_linear(widths.ffn, arch.width, ranks.get("feed_forward.output_dense"))
 
 
 class NoAttention(nn.Module):
