@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import nnlm, parp, structured
 
-TABLES = {**structured.TABLES, **parp.TABLES}
+TABLES = {**structured.TABLES, **parp.TABLES, **nnlm.TABLES}
 FIGURES = {**structured.FIGURES, **parp.FIGURES}
 CLAIMS = {**structured.CLAIMS, **parp.CLAIMS}
 # The columns of runs that make up no table, by task.

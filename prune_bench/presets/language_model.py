@@ -13,12 +13,13 @@ def beside(name: str, dense: FitConfig, final: FitConfig) -> Config:
     config = transducer.PRESETS[name]()
     config.task = "language_model"
     config.fusion.fit, config.dense, config.final = config.dense, dense, final
+    config.pruning.interval, config.pruning.sizes = 0.05, "0.5+0.7+0.8+0.9+0.95"
     return config
 
 
 def tiny() -> Config:
     """Under a million weights and a hundred thousand sentences."""
-    config = beside("tiny", FitConfig(steps=3000, frames=4096), FitConfig(steps=1000, frames=4096, learning_rate=1e-3))
+    config = beside("tiny", FitConfig(steps=2000, frames=4096), FitConfig(steps=800, frames=4096, learning_rate=1e-3))
     config.lm.layers, config.lm.width, config.lm.heads, config.lm.ffn, config.lm.dropout = 4, 128, 4, 512, 0.0
     return config
 

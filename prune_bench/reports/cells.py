@@ -12,6 +12,7 @@ from prune_bench.pruning.methods import METHODS
 
 Row = Mapping[str, Any]
 Setting = tuple[tuple[str, Any], ...]
+PRUNING = "pruning."
 
 
 class Cell(NamedTuple):
@@ -28,7 +29,14 @@ class Cell(NamedTuple):
     @property
     def dense(self) -> Cell:
         """The dense model of the same setting."""
-        return Cell("dense", 0.0, self.setting)
+        return Cell.of("dense", 0.0, self.setting)
+
+    @classmethod
+    def of(cls, method: str, sparsity: float, setting: Setting) -> Cell:
+        """A method in that part of a setting that shapes its runs: without knobs of pruning that it does not have."""
+        knobs = METHODS[method].knobs if method in METHODS else ()
+        kept = ((k, value) for k, value in setting if not k.startswith(PRUNING) or k.removeprefix(PRUNING) in knobs)
+        return cls(method, sparsity, tuple(kept))
 
     def within(self, setting: Setting) -> Cell:
         """The cell in a narrower setting."""
@@ -55,7 +63,7 @@ def setting_of(row: Row, by: Sequence[str]) -> Setting:
 
 def cell_of(row: Row, by: Sequence[str] = ()) -> Cell:
     """The cell that a row is one seed of."""
-    return Cell(row["method"], round(row["sparsity"], 6), setting_of(row, by))
+    return Cell.of(row["method"], round(row["sparsity"], 6), setting_of(row, by))
 
 
 def varied_keys(rows: Sequence[Row]) -> tuple[str, ...]:

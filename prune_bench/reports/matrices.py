@@ -131,7 +131,7 @@ def transfer_matrix(
     def find(results: Results) -> Matrix:
         def rate(method: str, source: str, target: str) -> float | None:
             setting = ((LANGUAGE, target), (SOURCE, source))
-            estimate = results.estimate(quantity, Cell(method, sparsity).within(setting))
+            estimate = results.estimate(quantity, Cell.of(method, sparsity, setting))
             return estimate.mean if estimate else None
 
         found = {}

@@ -71,7 +71,7 @@ class SparsityFigure(Drawing):
         sparsities = sorted(self.sparsities + (self.extended if extended else ()))
         lines = [(method, 0.0) for method in self.references]
         lines += [(method, sparsity) for method in self.methods for sparsity in sparsities]
-        return [Cell(*line, panel.setting) for line in lines]
+        return [Cell.of(*line, panel.setting) for line in lines]
 
     def sheet(self, results: Results) -> Sheet:
         """One line for each method and sparsity that has a run, one column a panel."""
@@ -89,7 +89,7 @@ class SparsityFigure(Drawing):
         return Sheet(self.title, headings, [block for block in blocks if block], below)
 
     def _line(self, results: Results, method: str, sparsity: float) -> list[str]:
-        found = [results.estimate(panel.quantity, Cell(method, sparsity, panel.setting)) for panel in self.panels]
+        found = [results.estimate(panel.quantity, Cell.of(method, sparsity, panel.setting)) for panel in self.panels]
         cells = [_shown(estimate, panel.digits) for estimate, panel in zip(found, self.panels, strict=True)]
         return [f"{100 * sparsity:g}", METHODS[method].label, *cells]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from prune_bench.measurement.accuracy import average_rate
-from prune_bench.reports.cells import Cell, Row, Setting, cell_of, setting_of
+from prune_bench.reports.cells import Cell, Row, Setting, cell_of
 from prune_bench.reports.retained import lost
 
 Timing = Mapping[str, Any]
@@ -174,7 +174,7 @@ def check(rows: Sequence[Row], by: Sequence[str] = ()) -> None:
     tested: dict[tuple[Setting, str], tuple[tuple[int, int], Row]] = {}
     dense: dict[tuple[int, Setting], Row] = {}
     for row in done:
-        setting = setting_of(row, by)
+        setting = cell_of(row, by).setting
         for split, counts in _test_sets(row).items():
             known, other = tested.setdefault((setting, split), (counts, row))
             if counts != known:

@@ -72,7 +72,7 @@ class Table:
         methods = (self.sized if references else ()) + self.methods
         lines = [(method, 0.0) for method in self.references]
         lines += self.chosen or [(method, sparsity) for sparsity in sparsities for method in methods]
-        return [Cell(*line, setting) for setting in self.settings.values() for line in lines]
+        return list(dict.fromkeys(Cell.of(*line, setting) for setting in self.settings.values() for line in lines))
 
     def entries(self, results: Results) -> list[Entry]:
         """Every line, run or not; extended and `sized` lines as soon as one of them has a row."""
@@ -81,7 +81,7 @@ class Table:
         sized = any(cell.method in self.sized for cell in known)
         labels = {setting: label for label, setting in self.settings.items()}
         return [
-            Entry(cell, results, self.published.get(cell, {}), labels[cell.setting])
+            Entry(cell, results, self.published.get(cell, {}), labels.get(cell.setting, ""))
             for cell in self.cells(extended, sized)
         ]
 

@@ -159,7 +159,7 @@ def make_figure7(scope: Scope) -> MatrixFigure:
         lines=(
             *transfers("transfer", languages),
             *transfers("parp_transfer", languages),
-            *(Cell("rp", SHARED).within((*each, ("pruning.mask_language", ""))) for each in scope.each),
+            *(Cell("rp", SHARED).within(each) for each in scope.each),
         ),
         unit="relative gain over its own mask, in",
         limits=(-0.5, 0.1),
