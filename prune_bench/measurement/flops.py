@@ -25,7 +25,7 @@ def count_in_passing(make: Callable[[], Any], shape: tuple[int, ...]) -> dict[st
     counter takes fused attention for free.
     """
     with torch.device("meta"):
-        encoder, features = make().eval(), torch.empty(shape)
+        encoder, features = make().eval().requires_grad_(False), torch.empty(shape)
     front_end, blocks = FlopCounterMode(display=False), FlopCounterMode(display=False)
     with torch.no_grad():
         with front_end:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from prune_bench.pruning import Infeasible
 from prune_bench.pruning.allocation import Ranked
 from prune_bench.pruning.criteria import Criterion, gate_gradient
 from prune_bench.pruning.low_rank import break_even, factorise
@@ -122,10 +123,10 @@ def allot(scores: Mapping[str, NDArray[np.float64]], shapes: Mapping[str, torch.
     those that score most for what they cost first.
 
     Raises:
-        ValueError: one component of each matrix is more than the budget.
+        Infeasible: one component of each matrix is more than the budget.
     """
     if sum(cost(1, shape) for shape in shapes.values()) > budget:
-        raise ValueError(f"one component of each matrix takes more than the {budget} weights that are to stay")
+        raise Infeasible(f"one component of each matrix takes more than the {budget} weights that are to stay")
     ordered = {name: -np.sort(-one) for name, one in scores.items()}
     low, high = 0.0, 2 * sum(float(one.sum()) for one in ordered.values()) + 1.0
     for _ in range(HALVINGS):

@@ -59,7 +59,8 @@ class LanguageModelSubject:
     def count_flops(self, model: LanguageModel) -> dict[str, int]:
         """Operations a unit, of the layers and with the embeddings, in a sentence of 32."""
         with torch.device("meta"):
-            again, units = LanguageModel(model.arch).eval(), torch.empty((1, SENTENCE), dtype=torch.long)
+            again = LanguageModel(model.arch).eval().requires_grad_(False)
+            units = torch.empty((1, SENTENCE), dtype=torch.long)
         layers, everything = FlopCounterMode(display=False), FlopCounterMode(display=False)
         with torch.no_grad():
             with layers:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from prune_bench.pruning import Infeasible
 from prune_bench.pruning.criteria import magnitude
 from prune_bench.pruning.low_rank import break_even, factorise
 from prune_bench.pruning.pruner import Pruner
@@ -108,5 +109,5 @@ def test_changes_are_those_of_a_gate_on_each_component():
 
 
 def test_a_budget_below_one_component_each_is_refused():
-    with pytest.raises(ValueError, match="one component of each matrix"):
+    with pytest.raises(Infeasible, match="one component of each matrix"):
         allot({"w": np.ones(8)}, {"w": torch.Size((8, 8))}, 15)
