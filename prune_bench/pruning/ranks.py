@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from prune_bench.pruning import Infeasible
@@ -81,7 +79,7 @@ class Ranks:
         held = {name: one for name, one in scores.items() if isinstance(one, Tensor)}
         shapes = {name: self.factors[name].shape for name in held}
         budget = self.total - round(sparsity * self.total) - self.fixed
-        alive = {name: one[one.isfinite()].double().cpu().numpy() for name, one in held.items()}
+        alive = {name: one[one.isfinite()].double().cpu() for name, one in held.items()}
         counts = allot(alive, shapes, budget)
         return MaskSet({name: strongest(one, counts[name]) for name, one in held.items()})
 
@@ -115,7 +113,7 @@ def strongest(scores: Tensor, count: int) -> Tensor:
     return mask
 
 
-def allot(scores: Mapping[str, NDArray[np.float64]], shapes: Mapping[str, torch.Size], budget: int) -> dict[str, int]:
+def allot(scores: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], budget: int) -> dict[str, int]:
     """Components to keep of each matrix: the least sum of dropped scores for `budget` numbers in all.
 
     `scores` are of the components that are still there. A price a number decides for each matrix between all of it and
@@ -127,7 +125,7 @@ def allot(scores: Mapping[str, NDArray[np.float64]], shapes: Mapping[str, torch.
     """
     if sum(cost(1, shape) for shape in shapes.values()) > budget:
         raise Infeasible(f"one component of each matrix takes more than the {budget} weights that are to stay")
-    ordered = {name: -np.sort(-one) for name, one in scores.items()}
+    ordered = {name: one.sort(descending=True).values for name, one in scores.items()}
     low, high = 0.0, 2 * sum(float(one.sum()) for one in ordered.values()) + 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
@@ -140,7 +138,7 @@ def allot(scores: Mapping[str, NDArray[np.float64]], shapes: Mapping[str, torch.
         for name, count in counts.items()
         if count < most[name] and _spent(counts, shapes) + sum(shapes[name]) <= budget
     ]:
-        best = max(grown, key=lambda name: ordered[name][counts[name]] / sum(shapes[name]))
+        best = max(grown, key=lambda name: float(ordered[name][counts[name]]) / sum(shapes[name]))
         counts[best] += 1
     return counts
 
@@ -149,9 +147,9 @@ def _spent(counts: Mapping[str, int], shapes: Mapping[str, torch.Size]) -> int:
     return sum(cost(count, shapes[name]) for name, count in counts.items())
 
 
-def _cheapest(ordered: NDArray[np.float64], shape: torch.Size, price: float) -> int:
+def _cheapest(ordered: Tensor, shape: torch.Size, price: float) -> int:
     """The rank, all or one that saves, at which what is dropped and what is held cost least together."""
-    ranks = np.array([*range(1, min(break_even(shape), len(ordered)) + 1), len(ordered)])
-    dropped = float(ordered.sum()) - np.cumsum(ordered)[ranks - 1]
-    held = np.minimum(ranks * sum(shape), shape.numel())
-    return int(ranks[np.argmin(dropped + price * held)])
+    ranks = torch.tensor([*range(1, min(break_even(shape), len(ordered)) + 1), len(ordered)])
+    dropped = ordered.sum() - ordered.cumsum(0)[ranks - 1]
+    held = (ranks * sum(shape)).clamp(max=shape.numel())
+    return int(ranks[(dropped + price * held).argmin()])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from prune_bench.pruning.methods import METHODS
-from prune_bench.reports.cells import DENSE, Cell
+from prune_bench.reports.cells import DENSE, Cell, Row
 from prune_bench.reports.results import Results
 
 
@@ -63,12 +63,19 @@ def _scores(results: Results) -> list[str]:
     if not judged:
         return []
     lines = [
-        f"Error rates in percent, greedy decoding, with a 95 % bootstrap interval over {resampled}: {sets}"
+        f"Error rates in percent, {_decoding(results.done[0])}, with a 95 % bootstrap interval over {resampled}: {sets}"
         + (" in the first setting." if results.by else ".")
     ]
     rates = {split: results.estimate(f"wer.{split}", DENSE) for split in ("dev-clean", "dev-other")}
     known = [f"{rate.mean:.2f} % on {split}" for split, rate in rates.items() if rate]
     return [*lines, f"Dense model: {' and '.join(known)}."] if known and not results.by else lines
+
+
+def _decoding(row: Row) -> str:
+    if "fusion" not in row:
+        return "greedy decoding"
+    weights = f"weight {row['fusion']['weight']:g}, internal {row['fusion']['internal']:g}"
+    return f"beam {row['config']['fusion']['beam']} with shallow fusion ({weights})"
 
 
 def _hardware(results: Results) -> str:

@@ -53,7 +53,8 @@ def test_one_matrix_alone_is_its_truncated_decomposition():
 def test_no_other_ranks_of_that_price_lose_less(budget):
     """Against every combination: what is found is best among those that take no more than it does."""
     generator = np.random.default_rng(budget)
-    scores = {name: np.sort(generator.gamma(0.5, size=min(shape)))[::-1] for name, shape in SHAPES.items()}
+    draws = {name: np.sort(generator.gamma(0.5, size=min(shape)))[::-1].copy() for name, shape in SHAPES.items()}
+    scores = {name: torch.from_numpy(one) for name, one in draws.items()}
     found = allot(scores, SHAPES, budget)
     spent = sum(cost(found[name], SHAPES[name]) for name in found)
     assert spent <= budget
@@ -110,4 +111,4 @@ def test_changes_are_those_of_a_gate_on_each_component():
 
 def test_a_budget_below_one_component_each_is_refused():
     with pytest.raises(Infeasible, match="one component of each matrix"):
-        allot({"w": np.ones(8)}, {"w": torch.Size((8, 8))}, 15)
+        allot({"w": torch.ones(8)}, {"w": torch.Size((8, 8))}, 15)
