@@ -44,7 +44,7 @@ def test_a_terminal_shows_a_bar_a_stage_with_the_time_left(task):
 def test_elsewhere_a_stage_is_told_once_a_minute_and_rows_are_plain(task):
     assert show(task, terminal=False).splitlines() == [
         "         OMP 50 %, groups, seed 0: training 5/10 0:30 left",
-        "    1/3  OMP 50 %, groups, seed 0                          "
+        "    1/3  OMP 50 %, groups, seed 0                  "
         "test-clean   5.0 %  test-other  20.0 %  blocks 1.50 M  1:01 training",
     ]
 
