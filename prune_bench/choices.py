@@ -44,10 +44,12 @@ def check(config: Config) -> None:
                 raise ValueError(f"{name}.{key}={getattr(fit, key)}: must be at least 1")
     if config.encoder.size == "large" and config.encoder.heads % 3:
         raise ValueError(f"encoder.heads={config.encoder.heads}: encoder.size=large needs a multiple of 3")
-    models = {"model": config.model, "encoder": config.encoder, "lm": config.lm}
-    widths = {name: (model.width, model.heads) for name, model in models.items()}  # type: ignore[attr-defined]
+    model, encoder, lm = config.model, config.encoder, config.lm
+    widths = {"model": (model.width, model.heads), "encoder": (encoder.width, encoder.heads)}
+    if not lm.head_width:
+        widths["lm"] = (lm.width, lm.heads)
     for name, (width, heads) in widths.items():
-        if width % heads and not (name == "lm" and config.lm.head_width):
+        if width % heads:
             raise ValueError(f"{name}.width={width} is not a multiple of {name}.heads={heads}")
     if config.measurement.fused and (config.task != "language_model" or config.text.units != "speech"):
         raise ValueError("measurement.fused=true is for task=language_model with text.units=speech")

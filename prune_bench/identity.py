@@ -17,6 +17,13 @@ READ = {
 }
 
 
+HEARD = {  # what of a configuration shapes the corpus that a task reads
+    "transducer": ("corpus", "tokenizer", "features"),
+    "ctc": ("corpus", "tokenizer", "features"),
+    "language_model": ("corpus", "tokenizer", "features", "text"),
+}
+
+
 def fingerprint(values: Any) -> str:
     """Twelve hex digits that name a JSON-able value."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

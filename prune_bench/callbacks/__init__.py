@@ -15,6 +15,7 @@ from prune_bench.callbacks.low_rank import LowRank
 from prune_bench.callbacks.magnitude import MPI, OMP, PARP, RP
 from prune_bench.config import Config
 from prune_bench.pruning.methods import Method, find_method
+from prune_bench.pruning.schedules import read_sizes
 
 __all__ = ["IMP", "L0", "MPI", "OMP", "PARP", "RP", "Gradual", "LowRank", "PruningCallback", "Taylor", "callbacks_for"]
 
@@ -40,8 +41,8 @@ def _parp(config: Config, method: Method, mask: Mask) -> Callback:
 
 
 def _taylor(config: Config, method: Method, mask: Mask) -> Callback:
-    options = {"structure": config.pruning.structure, "seed": config.seed}
-    return Taylor(config.sparsity, at=config.pruning.calibration, mask=mask, **options)
+    pruning = config.pruning
+    return Taylor(config.sparsity, at=pruning.calibration, structure=pruning.structure, mask=mask, seed=config.seed)
 
 
 def _gradual(config: Config, method: Method, mask: Mask) -> Callback:
@@ -49,16 +50,11 @@ def _gradual(config: Config, method: Method, mask: Mask) -> Callback:
         config.sparsity,
         ramp=config.pruning.progress,
         interval=max(1, round(config.pruning.interval * config.final.steps)),
-        sizes=gradual_sizes(config),
+        sizes=read_sizes(config.pruning.sizes),
         criterion=method.criterion,
         structure=config.pruning.structure,
         seed=config.seed,
     )
-
-
-def gradual_sizes(config: Config) -> list[float]:
-    """The sparsities that one gradual run delivers."""
-    return [float(size) for size in config.pruning.sizes.split("+") if size]
 
 
 def _low_rank(config: Config, method: Method, mask: Mask) -> Callback:

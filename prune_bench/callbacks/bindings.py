@@ -88,6 +88,8 @@ class OnRanks:
         self.names = list(layers)
 
     def bind(self, module: nn.Module) -> Structure:
+        if not self.names:
+            raise ValueError("rank components are made when a fit begins: no mask of other weights can choose them")
         core = find_core(module)
         layers: dict[str, Any] = {name: core.get_submodule(name) for name in self.names}
         return Ranks({name: Factors(one.up.weight, one.down.weight) for name, one in layers.items()}, self.fixed)
@@ -113,13 +115,7 @@ def merged(layer: LowRankLinear) -> nn.Linear:
     return dense.to(up.weight.device)
 
 
-@torch.no_grad()
 def narrowed(layer: LowRankLinear, mask: Tensor) -> LowRankLinear:
     """The same layer with the components that `mask` keeps alone."""
-    up, down = layer.up, layer.down
-    small = LowRankLinear(down.in_features, int(mask.sum()), up.out_features, bias=up.bias is not None)
-    small.up.weight.copy_(up.weight[:, mask.to(up.weight.device)])
-    small.down.weight.copy_(down.weight[mask.to(down.weight.device)])
-    if up.bias is not None:
-        small.up.bias.copy_(up.bias)
-    return small.to(up.weight.device)
+    kept = mask.to(layer.up.weight.device)
+    return LowRankLinear.of(layer.up.weight[:, kept], layer.down.weight[kept], layer.up.bias)

@@ -71,13 +71,7 @@ def find_matrices(module: nn.Module, choice: Mapping[str, Any]) -> tuple[dict[st
 
 def factorised(layer: nn.Linear, rank: int) -> LowRankLinear:
     """The best approximation of a layer by one of that rank."""
-    factors = LowRankLinear(layer.in_features, rank, layer.out_features, bias=layer.bias is not None)
-    up, down = factorise(layer.weight, rank)
-    factors.up.weight.data.copy_(up)
-    factors.down.weight.data.copy_(down)
-    if layer.bias is not None:
-        factors.up.bias.data.copy_(layer.bias.data)
-    return factors.to(layer.weight.device)
+    return LowRankLinear.of(*factorise(layer.weight, rank), layer.bias)
 
 
 def put(module: nn.Module, name: str, layer: nn.Module) -> None:

@@ -56,6 +56,8 @@ class ScoredPruning(PruningCallback):
         }
         if structure == "ranks" and self.revival == "free":
             raise ValueError(f"{type(self).__name__} revives what it removes, which rank components cannot")
+        if structure not in bindings:
+            raise ValueError(f"structure={structure!r}: choose {', '.join(bindings)}")
         self.binding = bindings[structure]
         self.mask, self.seed = mask, seed
         self._pruner: Pruner | None = None

@@ -104,7 +104,7 @@ def collated(batch: Any) -> Any:
     return batch
 
 
-def loader(examples: Examples, batches: Sampler[list[int]] | list[list[int]], workers: int = 0) -> DataLoader[Batch]:
+def loader(examples: Dataset[Any], batches: Sampler[list[int]] | list[list[int]], workers: int = 0) -> DataLoader[Any]:
     """Batches in the given order; the loader's own generator leaves the global one alone."""
     return DataLoader(
         examples, batch_sampler=batches, collate_fn=collated, num_workers=workers, generator=torch.Generator(),
@@ -144,6 +144,12 @@ def forget_partial_step(trainer: lightning.Trainer) -> None:
         vars(tracker).update(dict.fromkeys(stages, tracker.ready - surplus))
 
 
+def place_of(trainer: lightning.Trainer) -> tuple[Callable[[], int], int, int]:
+    """Where a fit's stream goes on: its first batch, this process and how many there are."""
+    forget_partial_step(trainer)
+    return partial(first_batch, trainer), trainer.global_rank, trainer.world_size
+
+
 class SpeechData(lightning.LightningDataModule):
     """Training stream and dev-clean batches of one fit.
 
@@ -158,9 +164,7 @@ class SpeechData(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         trainer, store = self.trainer, self.corpus.splits["train"]
         assert trainer is not None
-        forget_partial_step(trainer)
-        start = partial(first_batch, trainer)
-        stream = BatchStream(store.lengths, self.fit.frames, self.seed, start, trainer.global_rank, trainer.world_size)
+        stream = BatchStream(store.lengths, self.fit.frames, self.seed, *place_of(trainer))
         return loader(Examples(store, self.corpus.tokenizer), stream, workers=2 if torch.cuda.is_available() else 0)
 
     def val_dataloader(self) -> DataLoader[Batch]:

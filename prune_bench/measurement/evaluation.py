@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,22 @@ from prune_bench.data.store import FeatureStore
 from prune_bench.data.tokenizers import Tokenizer
 from prune_bench.measurement.accuracy import bootstrap_interval, count_errors, word_error_rate
 
+Progress = Callable[[int, int], None]
+
+
+def by_split(results: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """What `evaluate` returned for each split as columns of a row: `wer.test-clean`, `wer.test-clean.low` and so on."""
+    row: dict[str, Any] = {"utterances": {split: one["utterances"] for split, one in results.items()}}
+    for split, one in results.items():
+        row[f"wer.{split}"] = one["wer"]
+        row |= {f"wer.{split}.{name}": value for name, value in one.items() if name not in ("wer", "utterances")}
+    return row
+
+
+def part_of(progress: Progress, before: int, total: int) -> Progress:
+    """Progress of one part of a whole of `total`, with `before` of it done."""
+    return lambda done, of: progress(before + done, total)
+
 
 @torch.inference_mode()
 def evaluate(
@@ -21,7 +37,7 @@ def evaluate(
     store: FeatureStore,
     tokenizer: Tokenizer,
     batch_frames: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     samples: int = 1000,
 ) -> dict[str, Any]:
     """Error rate of `model`, put in eval mode and read by `recognise`, on every utterance of one split.

@@ -16,12 +16,11 @@ from prune_bench.data.store import FeatureStore
 from prune_bench.data.tokenizers import Tokenizer
 from prune_bench.decoding.beam import search_beam
 from prune_bench.decoding.fusion import Fusion
-from prune_bench.measurement.evaluation import judge
+from prune_bench.measurement.evaluation import Progress, judge
 from prune_bench.models.transducer import Transducer
 from prune_bench.models.transformer_lm import LanguageModel
 
 ROWS = 512  # hypotheses that are searched at once
-Progress = Callable[[int, int], None]
 
 
 class Encoded(NamedTuple):

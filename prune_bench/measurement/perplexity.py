@@ -6,7 +6,7 @@ Every sentence ends with its border, which counts as a unit and as a word. Inter
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,12 @@ from prune_bench.data.text.batches import text_evaluation
 from prune_bench.data.text.store import TextStore
 from prune_bench.decoding.scoring import cross_entropy
 from prune_bench.measurement.accuracy import bootstrap_interval
+from prune_bench.measurement.evaluation import Progress
 from prune_bench.models.transformer_lm import LanguageModel
 
 
 @torch.inference_mode()
-def score_sentences(
-    model: LanguageModel, store: TextStore, progress: Callable[[int, int], None] | None = None
-) -> NDArray[np.float64]:
+def score_sentences(model: LanguageModel, store: TextStore, progress: Progress | None = None) -> NDArray[np.float64]:
     """Nats of each sentence by `model`, put in eval mode, in the order of the store."""
     device = next(model.parameters()).device
     model.eval()
@@ -45,7 +44,7 @@ def measure_perplexity(
     model: LanguageModel,
     store: TextStore,
     frequencies: Mapping[str, int],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     samples: int = 1000,
 ) -> dict[str, Any]:
     """Perplexity `units` with `low` and `high`, `words`, and of each sentence its `nats`, `units`, `words` and how

@@ -161,6 +161,20 @@ def factorised(layers: Sequence[Layer], ranks: Mapping[str, int]) -> tuple[Layer
     return tuple(replace(layer, ranks=each) for layer, each in zip(layers, found, strict=True))
 
 
+def narrowed(
+    layers: Sequence[BlockArch], prefix: str, kept: Mapping[str, Tensor | Sequence[int]]
+) -> tuple[BlockArch, ...]:
+    """The layers with only the kept units of the groups named "prefix.0.heads", "prefix.0.ffn" and the like."""
+    return tuple(
+        replace(
+            layer,
+            heads=len(kept.get(f"{prefix}.{i}.heads", range(layer.heads))),
+            ffn=len(kept.get(f"{prefix}.{i}.ffn", range(layer.ffn))),
+        )
+        for i, layer in enumerate(layers)
+    )
+
+
 @dataclass(frozen=True)
 class Extent:
     """One side of a matrix: a fixed size times the units kept in a group (None: no group, the size alone)."""

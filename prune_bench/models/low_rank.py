@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import torch
 from torch import Tensor, nn
 
 
@@ -14,6 +15,17 @@ class LowRankLinear(nn.Module):
         super().__init__()
         self.down = nn.Linear(inputs, rank, bias=False)
         self.up = nn.Linear(rank, outputs, bias=bias)
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, up: Tensor, down: Tensor, bias: Tensor | None) -> LowRankLinear:
+        """The layer with copies of these factors, (outputs, rank) and (rank, inputs), and of the bias."""
+        layer = cls(down.shape[1], len(down), len(up), bias=bias is not None)
+        layer.up.weight.copy_(up)
+        layer.down.weight.copy_(down)
+        if bias is not None:
+            layer.up.bias.copy_(bias)
+        return layer.to(up.device)
 
     @property
     def bias(self) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prune_bench.models.arch import BlockArch, factorised
+from prune_bench.models.arch import BlockArch, factorised, narrowed
 from prune_bench.models.layers import Dropout
 from prune_bench.models.low_rank import LowRankLinear, make_linear
 from prune_bench.models.units import UnitGroup, read, written
@@ -48,15 +48,7 @@ class LanguageModelArch:
 
     def keep(self, kept: Mapping[str, Tensor | Sequence[int]]) -> LanguageModelArch:
         """The smaller architecture with only the kept units of the named groups; groups not named stay whole."""
-        layers = (
-            replace(
-                layer,
-                heads=len(kept.get(f"layers.{i}.heads", range(layer.heads))),
-                ffn=len(kept.get(f"layers.{i}.ffn", range(layer.ffn))),
-            )
-            for i, layer in enumerate(self.layers)
-        )
-        return replace(self, layers=tuple(layers))
+        return replace(self, layers=narrowed(self.layers, "layers", kept))
 
     def with_ranks(self, ranks: Mapping[str, int]) -> LanguageModelArch:
         """The architecture with the named layers factorised, as in {"layers.0.ffn.up": 40, "head": 30}."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.models import Wav2Vec2Model, wav2vec2_model
 
-from prune_bench.models.arch import BlockArch, factorised
+from prune_bench.models.arch import BlockArch, factorised, narrowed
 from prune_bench.models.low_rank import make_linear
 from prune_bench.models.units import UnitGroup, read, written
 
@@ -72,15 +72,7 @@ class Wav2Vec2Arch:
 
     def keep(self, kept: Mapping[str, Tensor | Sequence[int]]) -> Wav2Vec2Arch:
         """The smaller architecture with only the kept units of the named groups; groups not named stay whole."""
-        layers = (
-            replace(
-                layer,
-                heads=len(kept.get(f"{LAYERS}.{i}.heads", range(layer.heads))),
-                ffn=len(kept.get(f"{LAYERS}.{i}.ffn", range(layer.ffn))),
-            )
-            for i, layer in enumerate(self.layers)
-        )
-        return replace(self, layers=tuple(layers))
+        return replace(self, layers=narrowed(self.layers, LAYERS, kept))
 
     def with_ranks(self, ranks: Mapping[str, int]) -> Wav2Vec2Arch:
         """The architecture with layers factorised, as in {"encoder.transformer.layers.0.attention.q_proj": 40}."""

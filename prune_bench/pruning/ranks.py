@@ -64,7 +64,7 @@ class Ranks:
             new_up, new_down = factorise(up @ down, up.shape[1])
             up.copy_(new_up)
             down.copy_(new_down)
-        self.replaced = [part for pair in self.factors.values() for part in pair]
+        self.replaced = list(self.zeroed())
 
     def changes(self) -> Iterator[tuple[str, Tensor]]:
         for name, (up, _) in self.factors.items():

@@ -126,3 +126,8 @@ def round_targets(sparsity: float, step: str = "original10") -> tuple[float, ...
         rounds = math.ceil(round(math.log(1 - sparsity) / math.log(0.9), 9))
         return tuple(min(round(1 - 0.9**number, 9), sparsity) for number in range(1, rounds + 1))
     raise ValueError(f"step={step!r}: choose original10 or remaining10")
+
+
+def read_sizes(text: str) -> list[float]:
+    """The sparsities of "0.5+0.7"; none of an empty text."""
+    return [float(size) for size in text.split("+") if size]

@@ -59,9 +59,10 @@ def least_overlap(row: Row, timing: Timing) -> float | None:
 
 
 SPLITS = ("test-clean", "test-other", "dev-clean", "dev-other")
+PERPLEXITIES = ("ppl.dev", "ppl.test", "ppl.dev.words", "ppl.test.words")
 QUANTITIES: dict[str, Callable[[Row, Timing], float | None]] = {
     **{f"wer.{split}": _column(f"wer.{split}") for split in SPLITS},
-    **{f"ppl.{split}{by}": _column(f"ppl.{split}{by}") for split in ("dev", "test") for by in ("", ".words")},
+    **{quantity: _column(quantity) for quantity in PERPLEXITIES},
     **{f"lost.{part}": _lost(part) for part in ("ffn", "attention", "conv", "bottom", "top")},
     **{key: _column(key) for key in ("achieved", "updates.final", "updates.total", "fine_tunings")},
     "overlap.start": _column("overlap.start"),

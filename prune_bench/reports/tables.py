@@ -16,7 +16,7 @@ from prune_bench.reports.cells import Cell, Row, Setting, cell_of, varied_keys
 from prune_bench.reports.columns import Column, Entry, Published
 from prune_bench.reports.figures import draw_sheet
 from prune_bench.reports.files import write_text
-from prune_bench.reports.results import SPLITS, Results, Timing
+from prune_bench.reports.results import PERPLEXITIES, SPLITS, Results, Timing
 from prune_bench.reports.sheets import Sheet, to_latex, to_markdown, to_text
 from prune_bench.reports.styles import save
 
@@ -175,5 +175,8 @@ def _record(entry: Entry) -> dict[str, Any]:
     for quantity in (*COMPARED, "achieved", "updates.final", "updates.total", "fine_tunings", "minutes"):
         estimate = results.estimate(quantity, cell)
         record[quantity] = estimate and estimate.mean
+    for quantity in PERPLEXITIES:
+        if estimate := results.estimate(quantity, cell):
+            record |= {quantity: estimate.mean, f"{quantity}.low": estimate.low, f"{quantity}.high": estimate.high}
     changes = {f"{quantity}.change": results.change(quantity, cell) for quantity in COMPARED}
     return {**record, **changes, **{f"published.{key}": value for key, value in entry.published.items()}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,11 +12,10 @@ from torch import Tensor
 from prune_bench.config import Config, FitConfig
 from prune_bench.data import Batch, Corpus, SpeechData, prepare
 from prune_bench.data.tokenizers import Tokenizer
-from prune_bench.measurement.evaluation import evaluate
+from prune_bench.measurement.evaluation import Progress, by_split, evaluate, part_of
 from prune_bench.tasks.training import TrainingTask
 
 JUDGED = ("dev-clean", "dev-other", "test-clean", "test-other")
-Progress = Callable[[int, int], None]
 
 
 class Subject(Protocol):
@@ -70,25 +68,17 @@ class Recognizer:
 
     def judge(self, model: Any, corpus: Corpus, progress: Progress) -> dict[str, Any]:
         """Error rates of the four splits, with intervals and with the counts of each utterance."""
-        total, done = sum(len(corpus.splits[split]) for split in JUDGED), 0
-        row: dict[str, Any] = {"utterances": {}}
-        for split in JUDGED:
-            store = corpus.splits[split]
-            result = evaluate(
+        stores = {split: corpus.splits[split] for split in JUDGED}
+        total, done, results = sum(map(len, stores.values())), 0, {}
+        for split, store in stores.items():
+            results[split] = evaluate(
                 model,
                 partial(self.recognise, model),
                 store,
                 corpus.tokenizer,
                 self.batch_frames(model),
-                progress=partial(_report_part, progress, done, total),
+                progress=part_of(progress, done, total),
                 samples=self.config.measurement.bootstrap,
             )
             done += len(store)
-            row["utterances"][split] = result.pop("utterances")
-            row[f"wer.{split}"] = result.pop("wer")
-            row.update({f"wer.{split}.{name}": value for name, value in result.items()})
-        return row
-
-
-def _report_part(progress: Progress, before: int, total: int, done: int, of: int) -> None:
-    progress(before + done, total)
+        return by_split(results)

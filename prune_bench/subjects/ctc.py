@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from prune_bench.config import EncoderConfig, FitConfig
-from prune_bench.data.batches import Batch
+from prune_bench.data import Batch, Corpus, prepare, prepare_unlabelled
 from prune_bench.data.tokenizers import Tokenizer
 from prune_bench.decoding.ctc import collapse
 from prune_bench.measurement.flops import count_in_passing
@@ -25,6 +26,11 @@ UNPUBLISHED = ("own", "random")
 
 class CtcRecognizer(Recognizer):
     """Waveforms to units by a pretrained encoder."""
+
+    def open(self, cache: Path, progress: bool) -> Corpus:
+        """Pretraining hears speech without text."""
+        made = prepare_unlabelled if self.config.method == "pretraining" else prepare
+        return made(self.config, cache, progress)
 
     def make_task(self, run: FitConfig, tokenizer: Tokenizer) -> CtcTask:
         config, source = self.config, self.config.pretraining.source

@@ -13,10 +13,10 @@ from prune_bench.config import Config, FitConfig, LanguageModelConfig
 from prune_bench.data.text.batches import TextData
 from prune_bench.data.text.corpus import TextCorpus, prepare_text
 from prune_bench.data.tokenizers import Tokenizer, units_of
+from prune_bench.measurement.evaluation import Progress
 from prune_bench.measurement.perplexity import measure_perplexity
 from prune_bench.models.arch import BlockArch
 from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch
-from prune_bench.subjects.base import Progress
 from prune_bench.tasks.language_model import LanguageModelTask
 
 JUDGED = ("dev", "test")

@@ -10,7 +10,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
@@ -20,7 +20,6 @@ from prune_bench.artefacts import load_model, save_model
 from prune_bench.callbacks import OMP, RP, Gradual, PruningCallback, callbacks_for
 from prune_bench.compaction import largest_difference
 from prune_bench.config import Config, FitConfig
-from prune_bench.data import SpeechData
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.methods import find_method
 from prune_bench.subjects import subject_of
@@ -95,7 +94,7 @@ def fit(config: Config, corpus: Any, report: Reporter) -> bool:
     trainer = make_trainer(config, folder, [*callbacks, clock])
     step_by_updates(trainer.loggers)
     checkpoint = folder / CHECKPOINT
-    data = make_data(config, corpus)
+    data = subject_of(config).make_data(corpus, recipe(config))
     trainer.fit(task, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
     if trainer.is_global_zero:
         model = export(config, task.model.cpu(), callbacks)
@@ -150,13 +149,6 @@ def make_task(config: Config, corpus: Any) -> TrainingTask:
     if source is not None:
         recognizer.adopt(task.model, load_model(run_folder(source) / "model"))
     return task
-
-
-def make_data(config: Config, corpus: Any) -> LightningDataModule:
-    """Batches for the fit of a run."""
-    if config.method == "pretraining":
-        return SpeechData(corpus, recipe(config), config.seed)
-    return subject_of(config).make_data(corpus, recipe(config))
 
 
 def first_mask(config: Config, model: nn.Module) -> MaskSet | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from prune_bench.config import Config
-from prune_bench.identity import identity
+from prune_bench.identity import HEARD, identity
 from prune_bench.sweep.runs import run_id
 
 READY = "ready"
@@ -17,11 +17,10 @@ def run_folder(config: Config) -> Path:
 
 def corpus_folder(config: Config) -> Path:
     """Configuration and log of preparing a corpus; the features themselves are in the cache."""
-    heard = config.method == "pretraining"
-    name, sections = ("pretraining", ("pretraining",)) if heard else (config.corpus.name, ("corpus", "tokenizer"))
-    if config.task == "language_model":
-        name, sections = config.text.name, (*sections, "text")
-    return Path(config.execution.output) / "corpora" / f"{name}-{identity(config, *sections, 'features')}"
+    name, sections = config.corpus.name, HEARD[config.task]
+    if config.method == "pretraining":
+        name, sections = "pretraining", ("pretraining", "features")
+    return Path(config.execution.output) / "corpora" / f"{name}-{identity(config, *sections)}"
 
 
 def cache_folder(config: Config) -> Path:

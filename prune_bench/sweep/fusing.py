@@ -16,7 +16,7 @@ from prune_bench.data.text.corpus import TextCorpus
 from prune_bench.data.tokenizers import units_of
 from prune_bench.decoding.fusion import Fusion
 from prune_bench.identity import fingerprint
-from prune_bench.measurement.evaluation import judge
+from prune_bench.measurement.evaluation import by_split, judge, part_of
 from prune_bench.measurement.fusion import Encoded, encode, transcribe, tune
 from prune_bench.measurement.perplexity import frequent
 from prune_bench.models.transducer import Transducer
@@ -56,23 +56,15 @@ def error_rates(
     report: Reporter,
 ) -> Row:
     """`wer.` columns of every split, as of a recogniser's own row."""
-    total, done = sum(len(one.texts) for one in encoded.values()), 0
-    row: Row = {"utterances": {}}
+    total, done, results = sum(len(one.texts) for one in encoded.values()), 0, {}
     for split, one in encoded.items():
         hypotheses = transcribe(
             recogniser, one, corpus.tokenizer, config.fusion.beam, config.measurement.max_symbols, fusion,
-            partial(_report_part, report, done, total),
+            part_of(partial(report, "decoding"), done, total),
         )  # fmt: skip
         done += len(one.texts)
-        found = judge(one.texts, hypotheses, config.measurement.bootstrap)
-        row["utterances"][split] = found.pop("utterances")
-        row[f"wer.{split}"] = found.pop("wer")
-        row.update({f"wer.{split}.{name}": value for name, value in found.items()})
-    return row
-
-
-def _report_part(report: Reporter, before: int, total: int, done: int, of: int) -> None:
-    report("decoding", before + done, total)
+        results[split] = judge(one.texts, hypotheses, config.measurement.bootstrap)
+    return by_split(results)
 
 
 def read_encoded(recogniser: Transducer, config: Config, corpus: TextCorpus) -> dict[str, Encoded]:

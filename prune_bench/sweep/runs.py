@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from prune_bench.callbacks import gradual_sizes
 from prune_bench.config import Config, FitConfig
 from prune_bench.identity import identity, sections
 from prune_bench.pruning.methods import find_method
-from prune_bench.pruning.schedules import round_targets
+from prune_bench.pruning.schedules import read_sizes, round_targets
 
 WHOLE = ("dense", "continue_ft", "unpretrained")
 STARTS = ("random", "pretrained", "dense")
@@ -79,7 +78,7 @@ def ranked(config: Config) -> Config | None:
 
 def path_of(config: Config) -> Config | None:
     """The gradual run that passes a run's size on its way to a larger sparsity; None for a fit of its own."""
-    sizes = gradual_sizes(config) if "sizes" in find_method(config.method).knobs else []
+    sizes = read_sizes(config.pruning.sizes) if "sizes" in find_method(config.method).knobs else []
     return replace(config, sparsity=max(sizes)) if config.sparsity in sizes and config.sparsity < max(sizes) else None
 
 

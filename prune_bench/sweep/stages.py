@@ -15,7 +15,6 @@ from torch import nn
 from prune_bench.artefacts import load_model, weights_sha
 from prune_bench.callbacks import OMP
 from prune_bench.config import Config
-from prune_bench.data import prepare_unlabelled
 from prune_bench.measurement.overlap import compare_with_start
 from prune_bench.measurement.size import measure_size
 from prune_bench.models.transformer_lm import LanguageModel
@@ -56,8 +55,6 @@ def finish_run(folder: Path, config: Config, report: Reporter) -> None:
 
 
 def open_corpus(config: Config, progress: bool = False) -> Any:
-    if config.method == "pretraining":
-        return prepare_unlabelled(config, cache_folder(config), progress)
     return subject_of(config).open(cache_folder(config), progress)
 
 

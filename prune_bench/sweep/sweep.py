@@ -92,7 +92,7 @@ class Sweep:
         if code is None:
             needed = [*chain(task.config)[:-1], *yardsticks(task.config)]
             rows = [(one, read_row(run_folder(one))) for one in needed]
-            reasons = [f"{label(one)}: {row['reason']}" for one, row in rows if row and row["status"] == "failed"]
+            reasons = [f"{label(one)}: {row['reason']}" for one, row in rows if row and row["status"] != "done"]
             return f"it needs {next(iter(reasons), 'a run that is missing')}"
         return f"ended by signal {-code}" if code < 0 else f"ended with exit code {code} before its row was written"
 

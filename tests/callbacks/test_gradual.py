@@ -200,3 +200,13 @@ def test_a_killed_run_of_ranks_resumes_to_identical_weights(tmp_path, killed):
         run(stop=killed)
     resumed = run(checkpoint=tmp_path / "killed.ckpt")
     assert all(torch.equal(one, other) for one, other in zip(model.parameters(), resumed.parameters(), strict=True))
+
+
+def test_ranks_are_chosen_within_a_fit_alone():
+    with pytest.raises(ValueError, match="rank components are made when a fit begins"):
+        Taylor(0.5, criterion="magnitude", structure="ranks").choose(make_model())
+
+
+def test_an_unknown_structure_is_named():
+    with pytest.raises(ValueError, match="structure='rank': choose weights, groups, ranks"):
+        Gradual(0.5, structure="rank")

@@ -9,7 +9,7 @@ import torch
 from prune_bench.data.store import FeatureStore
 from prune_bench.data.tokenizers import Characters
 from prune_bench.decoding.greedy import decode_greedy
-from prune_bench.measurement.evaluation import evaluate
+from prune_bench.measurement.evaluation import by_split, evaluate, part_of
 from prune_bench.models.arch import ConformerArch, TransducerArch
 from prune_bench.models.transducer import Transducer
 
@@ -74,3 +74,17 @@ def test_evaluation_reports_progress_and_is_json(model, spoken):
     assert seen[-1] == (12, 12)
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
     assert json.loads(json.dumps(result)) == result
+
+
+def test_results_of_splits_become_columns():
+    one = {"wer": 5.0, "low": 4.0, "errors": 1, "utterances": {"errors": [1], "words": [20]}}
+    row = by_split({"test-clean": one, "dev-clean": {**one, "wer": 6.0}})
+    assert row["utterances"]["test-clean"] == {"errors": [1], "words": [20]}
+    assert (row["wer.test-clean"], row["wer.test-clean.low"], row["wer.dev-clean"]) == (5.0, 4.0, 6.0)
+    assert "wer.test-clean.utterances" not in row
+
+
+def test_progress_of_a_part_counts_in_the_whole():
+    seen = []
+    part_of(lambda done, total: seen.append((done, total)), 30, 100)(5, 40)
+    assert seen == [(35, 100)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import lightning
@@ -12,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from prune_bench.config import FitConfig
-from prune_bench.data.batches import LENGTH_JITTER, BatchStream, by_frames, collated, first_batch, forget_partial_step
+from prune_bench.data.batches import LENGTH_JITTER, BatchStream, by_frames, loader, place_of
 from prune_bench.data.text.store import TextStore
 from prune_bench.models.transformer_lm import BORDER
 
@@ -83,18 +82,13 @@ def stride(count: int, seed: int, turn: int, places: np.ndarray) -> np.ndarray:
     return (first + places * step) % count
 
 
-def text_loader(store: TextStore, batches: Sampler[list[int]] | list[list[int]]) -> DataLoader[TextBatch]:
-    """Batches in the given order; the loader's own generator leaves the global one alone."""
-    return DataLoader(Sentences(store), batch_sampler=batches, collate_fn=collated, generator=torch.Generator())
-
-
 def text_evaluation(
     store: TextStore, units: int = EVALUATION_UNITS, rank: int = 0, processes: int = 1
 ) -> DataLoader[TextBatch]:
     """Every sentence once, longest first, in fixed batches of at most `units` units."""
     lengths = store.lengths(np.arange(len(store))) + 1
     batches = by_frames(np.argsort(-lengths, kind="stable"), lengths, units)
-    return text_loader(store, [batch[rank::processes].tolist() for batch in batches if len(batch) > rank])
+    return loader(Sentences(store), [batch[rank::processes].tolist() for batch in batches if len(batch) > rank])
 
 
 class TextData(lightning.LightningDataModule):
@@ -107,10 +101,7 @@ class TextData(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[TextBatch]:
         trainer, store = self.trainer, self.splits["train"]
         assert trainer is not None
-        forget_partial_step(trainer)
-        start = partial(first_batch, trainer)
-        stream = TextStream(store, self.fit.frames, self.seed, start, trainer.global_rank, trainer.world_size)
-        return text_loader(store, stream)
+        return loader(Sentences(store), TextStream(store, self.fit.frames, self.seed, *place_of(trainer)))
 
     def val_dataloader(self) -> DataLoader[TextBatch]:
         assert self.trainer is not None
