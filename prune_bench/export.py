@@ -1,6 +1,7 @@
-"""Encoders as ONNX files with their weights inside, for any length, and their execution by ONNX Runtime.
+"""Models as ONNX files with their weights inside, for any length, and their execution by ONNX Runtime.
 
-The files take one utterance without padding: (1, frames, mels) features or a (1, frames, width) stream in fp32.
+The files take one utterance without padding: (1, frames, mels) features or a (1, frames, width) stream in fp32; those
+of a language model take the (1, units) of one sentence as int64.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from prune_bench.models.conformer import Conformer
 from prune_bench.models.transducer import Transducer
+from prune_bench.models.transformer_lm import LanguageModel
 
 OPSET = 17
 EXAMPLE_FRAMES = 96
@@ -25,19 +26,26 @@ EXAMPLE_FRAMES = 96
 def export_encoder(model: Transducer, path: str | Path) -> Path:
     """Write the whole encoder: features (1, frames, mels) -> hidden (1, shorter, width)."""
     encoder = model.encoder
-    return _export(encoder, lambda features: encoder(features)[0], encoder.arch.mels, Path(path))
+    return _export(encoder, lambda features: encoder(features)[0], _frames(encoder.arch.mels), Path(path))
 
 
 def export_front_end(model: Transducer, path: str | Path) -> Path:
     """Write the convolutions before the blocks: features (1, frames, mels) -> stream (1, shorter, width)."""
     encoder = model.encoder
-    return _export(encoder, lambda features: encoder.front_end(features, None)[0], encoder.arch.mels, Path(path))
+    return _export(
+        encoder, lambda features: encoder.front_end(features, None)[0], _frames(encoder.arch.mels), Path(path)
+    )
 
 
 def export_blocks(model: Transducer, path: str | Path) -> Path:
     """Write the layers alone: stream (1, frames, width) -> hidden of the same shape."""
     encoder = model.encoder
-    return _export(encoder, encoder.blocks, encoder.arch.width, Path(path))
+    return _export(encoder, encoder.blocks, _frames(encoder.arch.width), Path(path))
+
+
+def export_language_model(model: LanguageModel, path: str | Path) -> Path:
+    """Write a language model: units (1, length) of a sentence -> logits (1, length, vocabulary) of the next ones."""
+    return _export(model, model, torch.zeros(1, EXAMPLE_FRAMES, dtype=torch.long), Path(path))
 
 
 def open_session(path: str | Path, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -56,31 +64,35 @@ def run_encoder(exported: str | Path | onnxruntime.InferenceSession, inputs: Ten
 
 
 class _Part(nn.Module):
-    """One function of an encoder as a module, so that it can be exported alone."""
+    """One function of a model as a module, so that it can be exported alone."""
 
-    def __init__(self, encoder: Conformer, function: Callable[[Tensor], Tensor]):
+    def __init__(self, model: nn.Module, function: Callable[[Tensor], Tensor]):
         super().__init__()
-        self.encoder = encoder
+        self.model = model
         self.function = function
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.function(inputs)
 
 
-def _export(encoder: Conformer, function: Callable[[Tensor], Tensor], width: int, path: Path) -> Path:
-    """Trace `function` of an encoder in eval mode. The file appears whole or not at all.
+def _frames(width: int) -> Tensor:
+    return torch.zeros(1, EXAMPLE_FRAMES, width)
+
+
+def _export(model: nn.Module, function: Callable[[Tensor], Tensor], example: Tensor, path: Path) -> Path:
+    """Trace `function` of a model in eval mode. The file appears whole or not at all.
 
     By the tracing exporter: the one on torch.export takes ten times as long for graphs that run no faster, and a table
     exports every model.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    training = encoder.training
+    training = model.training
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         temporary = Path(folder) / path.name
         torch.onnx.export(
-            _Part(encoder, function).eval(),
-            (torch.zeros(1, EXAMPLE_FRAMES, width),),
+            _Part(model, function).eval(),
+            (example,),
             temporary,
             input_names=["input"],
             output_names=["output"],
@@ -89,5 +101,5 @@ def _export(encoder: Conformer, function: Callable[[Tensor], Tensor], width: int
             dynamo=False,
         )
         os.replace(temporary, path)
-    encoder.train(training)
+    model.train(training)
     return path

@@ -7,9 +7,17 @@ import onnx
 import pytest
 import torch
 
-from prune_bench.export import export_blocks, export_encoder, export_front_end, open_session, run_encoder
-from prune_bench.models.arch import ConformerArch, LayerArch, TransducerArch
+from prune_bench.export import (
+    export_blocks,
+    export_encoder,
+    export_front_end,
+    export_language_model,
+    open_session,
+    run_encoder,
+)
+from prune_bench.models.arch import BlockArch, ConformerArch, LayerArch, TransducerArch
 from prune_bench.models.transducer import Transducer
+from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch
 
 DENSE = ConformerArch.dense(mels=8, subsampling=4, width=16, heads=2, ffn=24, kernel=5, layers=3)
 LAYERS = {
@@ -97,3 +105,15 @@ def test_export_of_a_model_in_training_has_no_dropout(tmp_path):
     with torch.no_grad():
         expected, _ = model.eval().encoder(features)
     torch.testing.assert_close(exported, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("layers", [(BlockArch(2, 24),) * 2, (BlockArch(0, 24), BlockArch(1, 0))], ids=["dense", "cut"])
+@pytest.mark.parametrize("ranks", [{}, {"layers.0.ffn.up": 3, "head": 4}], ids=["whole", "factorised"])
+def test_a_language_model_computes_the_same_at_other_lengths(tmp_path, layers, ranks):
+    torch.manual_seed(0)
+    model = LanguageModel(LanguageModelArch(9, 16, 8, layers).with_ranks(ranks)).eval()
+    session = open_session(export_language_model(model, tmp_path / "model.onnx"))
+    for length in (1, 7, 120):
+        units = torch.randint(9, (1, length))
+        with torch.no_grad():
+            assert torch.allclose(run_encoder(session, units), model(units), atol=1e-5)

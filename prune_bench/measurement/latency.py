@@ -65,21 +65,39 @@ def time_models(
                 progress(done, total)
         starts = {key: inputs[key[0]] for key in pipelines}
         report = (lambda done, _: progress(len(models) + done, total)) if progress else None
-        passes = time_passes(pipelines, starts, rounds, threads, report)
-    timings: dict[str, dict[str, Any]] = {name: {} for name in models}
-    for (name, runtime), durations in passes.items():
-        timings[name][runtime] = {part: summarise(values) for part, values in durations.items()}
+        timings = time_pipelines(pipelines, starts, rounds, threads, report)
     timings["_protocol"] = {
         "seconds": seconds,
         "frames": frames,
         "input": "noise" if features is None else "speech",
+        "max_symbols": max_symbols,
+        **protocol(rounds, threads),
+    }
+    return timings
+
+
+def protocol(rounds: int, threads: int) -> dict[str, Any]:
+    """How all models are timed."""
+    return {
         "rounds": rounds,
         "warmup_rounds": WARMUP_ROUNDS,
         "threads": threads,
-        "max_symbols": max_symbols,
         "torch": torch.__version__,
         "onnxruntime": onnxruntime.__version__,
     }
+
+
+def time_pipelines(
+    pipelines: Mapping[tuple[str, str], Stages],
+    inputs: Mapping[tuple[str, str], Any],
+    rounds: int,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Seconds of every stage of the pipelines (model, runtime): {model: {runtime: {stage: median, low, high}}}."""
+    timings: dict[str, dict[str, Any]] = {name: {} for name, _ in pipelines}
+    for (name, runtime), durations in time_passes(pipelines, inputs, rounds, threads, progress).items():
+        timings[name][runtime] = {part: summarise(values) for part, values in durations.items()}
     return timings
 
 

@@ -40,6 +40,18 @@ def measure_size(model: Sized, folder: str | Path | None = None) -> dict[str, in
     }
 
 
+def kept_fractions(model: Sized, dense: Sized) -> dict[str, tuple[float, int]]:
+    """What `model` holds of each of the dense model's weight matrices: the fraction, non-zeros of all factors over the
+    matrix's size, and that size."""
+    ours, theirs = (dict(one.named_parameters()) for one in (model, dense))
+    kept = {}
+    for name in dense.block_matrices():
+        layer = name.removesuffix("weight")
+        parts = [value for key, value in ours.items() if key.startswith(layer) and value.dim() > 1]
+        kept[name] = _nonzero(parts) / theirs[name].numel(), theirs[name].numel()
+    return kept
+
+
 def _count(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() for tensor in tensors)
 

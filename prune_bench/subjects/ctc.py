@@ -14,6 +14,7 @@ from prune_bench.data import Batch, Corpus, prepare, prepare_unlabelled
 from prune_bench.data.tokenizers import Tokenizer
 from prune_bench.decoding.ctc import collapse
 from prune_bench.measurement.flops import count_in_passing
+from prune_bench.measurement.size import kept_fractions
 from prune_bench.models.pretrained import BUNDLES, load_pretrained
 from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch, read_convs
 from prune_bench.pruning.methods import find_method
@@ -74,10 +75,7 @@ class CtcRecognizer(Recognizer):
         return count_in_passing(lambda: Wav2Vec2(model.arch), (1, samples))
 
     def describe(self, model: Wav2Vec2, dense: Wav2Vec2) -> dict[str, Any]:
-        """The kept fraction of each weight matrix."""
-        ours, theirs = (dict(one.named_parameters()) for one in (model, dense))
-        counts = {name: int(ours[name].count_nonzero()) for name in dense.block_matrices()}
-        return {"kept": {name: count / theirs[name].numel() for name, count in counts.items()}}
+        return {"kept": kept_fractions(model, dense)}
 
 
 def make_arch(encoder: EncoderConfig) -> Wav2Vec2Arch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from prune_bench.data.text.batches import TextData
 from prune_bench.data.text.corpus import TextCorpus, prepare_text
 from prune_bench.data.tokenizers import Tokenizer, units_of
 from prune_bench.measurement.evaluation import Progress
+from prune_bench.measurement.lm_latency import time_language_models
 from prune_bench.measurement.perplexity import measure_perplexity
+from prune_bench.measurement.size import kept_fractions
 from prune_bench.models.arch import BlockArch
 from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch
+from prune_bench.subjects.scratch import shrink_language_model
 from prune_bench.tasks.language_model import LanguageModelTask
 
 JUDGED = ("dev", "test")
@@ -36,8 +40,10 @@ class LanguageModelSubject:
         return TextData(corpus.splits, run, self.config.seed)
 
     def make_task(self, run: FitConfig, tokenizer: Tokenizer) -> LanguageModelTask:
-        lm = self.config.lm
-        return LanguageModelTask(LanguageModel(make_arch(lm, tokenizer), lm.dropout), run, self.config.seed)
+        lm, arch = self.config.lm, make_arch(self.config.lm, tokenizer)
+        if self.config.method == "scratch":
+            arch = shrink_language_model(arch, self.config.sparsity)
+        return LanguageModelTask(LanguageModel(arch, lm.dropout), run, self.config.seed)
 
     def adopt(self, model: LanguageModel, source: LanguageModel) -> None:
         model.load_state_dict(source.state_dict())
@@ -51,6 +57,10 @@ class LanguageModelSubject:
             row[f"ppl.{split}"] = found.pop("units")
             row.update({f"ppl.{split}.{name}": value for name, value in found.items()})
         return row
+
+    def time(self, models: Mapping[str, LanguageModel], corpus: TextCorpus, progress: Progress) -> dict[str, Any]:
+        rounds, threads = self.config.measurement.timing_rounds, self.config.execution.threads
+        return time_language_models(models, SENTENCE, self.config.fusion.beam, rounds, threads, progress)
 
     def example(self, model: LanguageModel) -> tuple[Tensor | None, ...]:
         generator = torch.Generator().manual_seed(0)
@@ -71,12 +81,7 @@ class LanguageModelSubject:
         return {name: round(count / SENTENCE) for name, count in counts.items()}
 
     def describe(self, model: LanguageModel, dense: LanguageModel) -> dict[str, Any]:
-        """Heads and FFN channels of each layer."""
-        arches = {"layers": model.arch, "dense_layers": dense.arch}
-        return {
-            name: {f"layers.{i}": {"heads": one.heads, "ffn": one.ffn} for i, one in enumerate(arch.layers)}
-            for name, arch in arches.items()
-        }
+        return {"kept": kept_fractions(model, dense)}
 
 
 def make_arch(lm: LanguageModelConfig, tokenizer: Tokenizer) -> LanguageModelArch:

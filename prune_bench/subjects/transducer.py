@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from prune_bench.config import FitConfig
+from prune_bench.data import Corpus
 from prune_bench.data.batches import Batch
 from prune_bench.data.tokenizers import Tokenizer
 from prune_bench.decoding.greedy import decode_greedy
+from prune_bench.measurement.evaluation import Progress
 from prune_bench.measurement.flops import count_flops
+from prune_bench.measurement.latency import speech, time_models
 from prune_bench.models.arch import ConformerArch, TransducerArch
 from prune_bench.models.transducer import Transducer
 from prune_bench.subjects.base import Recognizer
@@ -43,6 +47,21 @@ class TransducerRecognizer(Recognizer):
 
     def recognise(self, model: Transducer, batch: Batch) -> list[list[int]]:
         return decode_greedy(model, batch.features, batch.lengths, self.config.measurement.max_symbols)
+
+    def time(self, models: Mapping[str, Transducer], corpus: Corpus, progress: Progress) -> dict[str, Any]:
+        """On one utterance of test-clean speech of the configured length."""
+        measured, hop = self.config.measurement, self.config.features.hop_ms
+        frames = round(1000 * measured.timing_seconds / hop)
+        return time_models(
+            models,
+            measured.timing_seconds,
+            measured.timing_rounds,
+            threads=self.config.execution.threads,
+            hop_ms=hop,
+            features=speech(corpus.splits["test-clean"], frames),
+            max_symbols=measured.max_symbols,
+            progress=progress,
+        )
 
     def example(self, model: Transducer) -> tuple[Tensor | None, ...]:
         features = torch.randn(1, 200, model.arch.encoder.mels, generator=torch.Generator().manual_seed(0))

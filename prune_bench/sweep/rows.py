@@ -93,7 +93,7 @@ def is_timed(folder: Path, rows: Iterable[Row], config: Config) -> bool:
     if timing is None or not set(finished_runs(rows)) <= set(timing):
         return False
     asked = {"seconds": config.measurement.timing_seconds, "rounds": config.measurement.timing_rounds}
-    return {key: timing["_protocol"][key] for key in asked} == asked
+    return all(timing["_protocol"].get(key, value) == value for key, value in asked.items())
 
 
 def environment(config: Config) -> Row:

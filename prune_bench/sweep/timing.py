@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
 from prune_bench.artefacts import load_model
 from prune_bench.config import Config
-from prune_bench.data import prepare
-from prune_bench.measurement.latency import speech, time_models
+from prune_bench.subjects import subject_of
 from prune_bench.sweep.files import write_text
 from prune_bench.sweep.folders import cache_folder
 from prune_bench.sweep.progress import Reporter
@@ -25,20 +24,6 @@ def time_table(folder: Path, config: Config, report: Reporter) -> None:
     with FileLock(output / "timing.lock"):
         if not is_timed(folder, rows, config):
             models = {run: load_model(output / "runs" / run / "model") for run in finished_runs(rows)}
-            write_text(folder / "timing.json", json.dumps(time_side_by_side(models, config, report)))
-
-
-def time_side_by_side(models: dict[str, Any], config: Config, report: Reporter) -> dict[str, Any]:
-    """Seconds of each model for one utterance of test-clean speech of the configured length."""
-    corpus = prepare(config, cache_folder(config), progress=False)
-    seconds, hop = config.measurement.timing_seconds, config.features.hop_ms
-    return time_models(
-        models,
-        seconds,
-        config.measurement.timing_rounds,
-        threads=config.execution.threads,
-        hop_ms=hop,
-        features=speech(corpus.splits["test-clean"], round(1000 * seconds / hop)),
-        max_symbols=config.measurement.max_symbols,
-        progress=lambda done, total: report("timing", done, total),
-    )
+            subject = subject_of(config)
+            timing = subject.time(models, subject.open(cache_folder(config), False), partial(report, "timing"))
+            write_text(folder / "timing.json", json.dumps(timing))

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from prune_bench.artefacts import save_model
-from prune_bench.measurement.size import measure_size
+from prune_bench.callbacks.low_rank import factorised
+from prune_bench.measurement.size import kept_fractions, measure_size
 from prune_bench.models.arch import ConformerArch, LayerArch, TransducerArch, block_weights
 from prune_bench.models.transducer import Transducer
+from tests.helpers.text import make_model
 
 ENCODER = ConformerArch.dense(mels=8, subsampling=4, width=12, heads=3, ffn=20, kernel=5, layers=2)
 ARCH = TransducerArch(ENCODER, 7, "stateless", 6, 1, 5)
@@ -53,3 +55,14 @@ def test_bytes_are_those_of_the_saved_files(tmp_path):
     assert 4 * measure_size(model)["total"] < held < saved
     smaller = Transducer(SMALLER)
     assert measure_size(smaller, save_model(smaller, tmp_path / "small"))["bytes"] < saved
+
+
+def test_factors_count_as_the_matrix_that_they_stand_for():
+    dense, model = make_model(), make_model()
+    model.layers[0].ffn.up = factorised(model.layers[0].ffn.up, 3)
+    model.layers[1].attention.out.weight.data[:, ::2] = 0
+    kept = kept_fractions(model, dense)
+    assert kept.pop("layers.0.ffn.up.weight") == (3 * (16 + 24) / (16 * 24), 16 * 24)
+    assert kept.pop("layers.1.attention.out.weight") == (0.5, 16 * 16)
+    assert {fraction for fraction, _ in kept.values()} == {1.0}
+    assert len(kept) == 2 * 6 + 1 - 2

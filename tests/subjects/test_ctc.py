@@ -77,8 +77,9 @@ def test_a_row_tells_what_is_left_of_each_matrix():
     name = dense.block_matrices()[0]
     dict(model.named_parameters())[name].data[:, ::2] = 0
     kept = CtcRecognizer(CONFIG).describe(model, dense)["kept"]
-    assert kept.pop(name) == 0.5
-    assert set(kept.values()) == {1.0}
+    sizes = {key: value.numel() for key, value in dense.named_parameters()}
+    assert kept.pop(name) == (0.5, sizes[name])
+    assert kept == {key: (1.0, sizes[key]) for key in kept}
     assert len(kept) == 6 * len(ARCH.layers) - 1
 
 
