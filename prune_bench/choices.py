@@ -20,7 +20,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "encoder.size": ("base", "large"),
     "encoder.norm": ("layer_norm", "group_norm"),
     "pretraining.corpus": ("espeak", "fsdd", "librispeech", "commonvoice", "manifest"),
-    "pruning.structure": ("groups", "weights", "ranks"),
+    "pruning.structure": ("groups", "weights", "ranks", "heads"),
     "pruning.imp_step": ("original10", "remaining10"),
     "pruning.counter": ("exact", "paper_eq3"),
     "pruning.distillation_side": ("student", "teacher"),

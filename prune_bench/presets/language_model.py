@@ -27,7 +27,7 @@ def tiny() -> Config:
 def smoke() -> Config:
     """Every stage in a few minutes; the numbers mean nothing."""
     config = beside("smoke", FitConfig(steps=40, frames=1024), FitConfig(steps=20, frames=1024))
-    config.lm.layers, config.lm.width, config.lm.heads, config.lm.ffn = 2, 48, 4, 96
+    config.lm.layers, config.lm.width, config.lm.heads, config.lm.ffn = 3, 48, 4, 384
     config.text.sentences = 1000
     return config
 

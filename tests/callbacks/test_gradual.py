@@ -208,5 +208,5 @@ def test_ranks_are_chosen_within_a_fit_alone():
 
 
 def test_an_unknown_structure_is_named():
-    with pytest.raises(ValueError, match="structure='rank': choose weights, groups, ranks"):
+    with pytest.raises(ValueError, match="structure='rank': choose weights, groups, heads, ranks"):
         Gradual(0.5, structure="rank")
