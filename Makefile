@@ -9,11 +9,12 @@ WORKERS ?= 2
 ARGS ?=
 
 PARP := parp-table1 parp-table2 parp-table3 $(foreach number,1 2 3 4 5 6 7,parp-figure$(number))
+NNLM := nnlm-table1 $(foreach number,1 2 3 4 5,nnlm-figure$(number))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint table1 table2 figure2 claims $(PARP) parp-claims parp report bench clean
+.PHONY: help setup test test-slow lint table1 table2 figure2 claims $(PARP) parp-claims parp $(NNLM) nnlm-claims nnlm report bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { split($$1, names, " "); for (i in names) printf "  %-12s %s\n", names[i], $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,10 +56,19 @@ parp-figure5: setup ## Figure 5: PARP's final mask against the first one
 parp-figure6: setup ## Figure 6: PARP from a random mask
 parp-figure7: setup ## Figure 7: masks of one language in another
 parp-claims: setup ## Judge PARP's claims over three seeds
-table1 table2 figure2 claims $(PARP) parp-claims:
+nnlm-table1: setup ## The language-model study: structure x criterion x schedule x size
+nnlm-figure1: setup ## Figure 1: perplexity against size
+nnlm-figure2: setup ## Figure 2: error rate in shallow fusion against size
+nnlm-figure3: setup ## Figure 3: accuracy against operations
+nnlm-figure4: setup ## Figure 4: rare and frequent text
+nnlm-figure5: setup ## Figure 5: what is left of each layer and component
+nnlm-claims: setup ## Judge the language-model paper's claims over three seeds
+table1 table2 figure2 claims $(PARP) parp-claims $(NNLM) nnlm-claims:
 	$(BIN)/python experiments/sweep.py table=$@ preset=$(PRESET) $(ARGS)
 
 parp: $(PARP) ## All of PARP's tables and figures
+
+nnlm: $(NNLM) ## The whole language-model study
 
 report: setup ## Print a finished table again from its rows, without training (TABLE=table1)
 	$(BIN)/python experiments/report.py $(TABLE) preset=$(PRESET) $(ARGS)

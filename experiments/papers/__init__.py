@@ -5,8 +5,8 @@ from __future__ import annotations
 from . import nnlm, parp, structured
 
 TABLES = {**structured.TABLES, **parp.TABLES, **nnlm.TABLES}
-FIGURES = {**structured.FIGURES, **parp.FIGURES}
-CLAIMS = {**structured.CLAIMS, **parp.CLAIMS}
+FIGURES = {**structured.FIGURES, **parp.FIGURES, **nnlm.FIGURES}
+CLAIMS = {**structured.CLAIMS, **parp.CLAIMS, **nnlm.CLAIMS}
 # The columns of runs that make up no table, by task.
 LIKE = {
     "transducer": TABLES["table1"],

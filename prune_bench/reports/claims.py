@@ -13,106 +13,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Protocol
 
 import numpy as np
 
 from prune_bench.measurement.accuracy import Difference, pooled_difference
-from prune_bench.pruning.methods import METHODS
-from prune_bench.reports.cells import DENSE, Cell
-from prune_bench.reports.columns import Published
+from prune_bench.reports.counts import is_counted
 from prune_bench.reports.results import Results
+from prune_bench.reports.terms import Comparison, Paper, Source, Term
 
 SEEDS_NEEDED = 3
-
-
-class Source(Protocol):
-    """Where numbers come from: our results, or a paper."""
-
-    def values(self, quantity: str, cell: Cell) -> Mapping[int, float]:
-        """A quantity by seed."""
-
-
-@dataclass(frozen=True)
-class Paper:
-    """Published numbers as the values of one run, here called seed 0."""
-
-    published: Published
-
-    def values(self, quantity: str, cell: Cell) -> Mapping[int, float]:
-        found = self.published.get(cell, {})
-        return {0: found[quantity]} if quantity in found else {}
-
-
-@dataclass(frozen=True)
-class Term:
-    """A quantity of one line of a table."""
-
-    quantity: str
-    cell: Cell
-
-    def __str__(self) -> str:
-        at = f" {100 * self.cell.sparsity:g} %" if self.cell.sparsity else ""
-        name = f"{METHODS[self.cell.method].label}{at}"
-        return f"{name}, {self.quantity.partition('.')[2]}" if self.quantity.startswith("lost.") else name
-
-    def values(self, source: Source) -> Mapping[int, float]:
-        return source.values(self.quantity, self.cell)
-
-
-@dataclass(frozen=True)
-class AtSizeOf:
-    """A quantity of `method` at the size of another line: linear between the method's own sparsities and dense.
-
-    Beyond its smallest model the last segment is extended.
-    """
-
-    quantity: str
-    method: str
-    cell: Cell
-    sparsities: tuple[float, ...]
-
-    def __str__(self) -> str:
-        return f"{METHODS[self.method].label} at the same size"
-
-    def values(self, source: Source) -> Mapping[int, float]:
-        cells = [DENSE, *(Cell(self.method, sparsity) for sparsity in self.sparsities)]
-        found = [(source.values("size", cell), source.values(self.quantity, cell)) for cell in cells]
-        interpolated = {}
-        for seed, size in source.values("size", self.cell).items():
-            points = sorted((sizes[seed], values[seed]) for sizes, values in found if seed in sizes and seed in values)
-            if len(points) > 1:
-                interpolated[seed] = interpolate(size, points)
-        return interpolated
-
-
-@dataclass(frozen=True)
-class Level:
-    """A constant, for each seed of a line."""
-
-    value: float
-    quantity: str
-    cell: Cell
-
-    def __str__(self) -> str:
-        return f"{self.value:g}"
-
-    def values(self, source: Source) -> Mapping[int, float]:
-        return dict.fromkeys(source.values(self.quantity, self.cell), self.value)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """`a < b`, or with a relative margin `a < b (1 + margin)`."""
-
-    a: Term | Level
-    b: Term | AtSizeOf | Level
-    margin: float = 0.0
-
-    def __str__(self) -> str:
-        kind, _, which = self.a.quantity.partition(".")
-        above = f" + {100 * self.margin:g} %" if self.margin else ""
-        return f"{self.a} < {self.b}{above}" + (f", {which}" if kind == "wer" else "")
 
 
 @dataclass(frozen=True)
@@ -223,13 +132,13 @@ def limits(comparison: Comparison, source: Source) -> dict[int, float]:
 
 
 def estimate(comparison: Comparison, results: Results, by_seed: Mapping[int, float]) -> Difference:
-    """Mean difference with its interval over seeds and, for error rates, utterances."""
+    """Mean difference with its interval over seeds and, for ratios of counts, utterances or sentences."""
     a, b = comparison.a, comparison.b
-    if not a.quantity.startswith("wer.") or len(results.members(a.cell)) + len(results.members(b.cell)) > 2:
+    paired = isinstance(a, Term) and isinstance(b, Term) and is_counted(a.quantity)
+    if not paired or len(results.members(a.cell)) + len(results.members(b.cell)) > 2:
         return resample_seeds(list(by_seed.values()))
-    split = a.quantity.removeprefix("wer.")
-    errors_a, words = results.utterances(split, a.cell, list(by_seed))
-    errors_b, _ = results.utterances(split, b.cell, list(by_seed))
+    errors_a, words = results.counts(a.quantity, a.cell, list(by_seed))
+    errors_b, _ = results.counts(b.quantity, b.cell, list(by_seed))
     return pooled_difference(errors_a, errors_b, words)
 
 
@@ -241,10 +150,3 @@ def resample_seeds(values: Sequence[float], samples: int = 1000) -> Difference:
     low, high = np.percentile(draws, [2.5, 97.5])
     tail = min((draws <= 0).sum(), (draws >= 0).sum())
     return Difference(fmean(values), float(low), float(high), min(1.0, 2 * (int(tail) + 1) / (samples + 1)))
-
-
-def interpolate(size: float, points: Sequence[tuple[float, float]]) -> float:
-    """The piecewise linear function through sorted points, its end segments extended."""
-    right = next((i for i in range(1, len(points)) if points[i][0] >= size), len(points) - 1)
-    (x0, y0), (x1, y1) = points[right - 1], points[right]
-    return y0 + (y1 - y0) * (size - x0) / (x1 - x0)

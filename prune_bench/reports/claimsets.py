@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Protocol
 
 from prune_bench.reports.cells import Row, value_of
-from prune_bench.reports.claims import Claim, Evidence, Paper, Verdict
+from prune_bench.reports.claims import Claim, Evidence, Verdict
 from prune_bench.reports.files import write_text
 from prune_bench.reports.notes import describe_runs
 from prune_bench.reports.results import Results, Timing
 from prune_bench.reports.sheets import MINUS, MISSING, Heading, Sheet, to_csv, to_latex, to_markdown, to_text
+from prune_bench.reports.terms import Paper
 
-DIGITS = {"wer": 2, "rtf": 5, "lost": 1, "overlap": 4, "fine_tunings": 0}
+DIGITS = {"wer": 2, "entropy": 2, "rtf": 5, "latency": 1, "lost": 1, "overlap": 4, "fine_tunings": 0}
 
 
 class Report(Protocol):
@@ -121,8 +122,8 @@ def _evidence_sheet(verdicts: Sequence[Verdict]) -> Sheet:
     )
     blocks = [[_evidence_line(one) for one in verdict.evidence] for verdict in verdicts]
     notes = (
-        "Difference: left side minus right side, with its 95 % interval; error rates in points, over seeds and "
-        "utterances; RTF and lost weights (in % of the dense ones) over seeds.",
+        "Difference: left side minus right side, with its 95 % interval; error rates in points and perplexities in "
+        "percent of each other, over seeds and utterances or sentences; all else over seeds.",
     )
     return Sheet("Evidence", headings, blocks, notes)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
@@ -110,20 +111,20 @@ def _draw_panel(axes: Axes, curves: Sequence[Curve], quantity: str, split: str) 
     axes.invert_xaxis()
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter("{x:g}")
-    _scale(axes)
-    label_right(axes, ends)
-
-
-def _scale(axes: Axes) -> None:
-    """A logarithmic axis with plain numbers."""
     axes.set_yscale("log")
     axes.margins(y=0.06)
     low, high = axes.dataLim.intervaly
     if low == high:
         axes.set_ylim(low / 1.1, high * 1.1)
-    low, high = axes.get_ylim()
+    number_plainly(axes.yaxis)
+    label_right(axes, ends)
+
+
+def number_plainly(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis."""
+    low, high = sorted(axis.get_view_interval())
     steps = next(steps for ratio, steps in STEPS.items() if high / low < ratio)
-    ticks = [step * 10.0**power for power in range(-2, 3) for step in steps]
-    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_locator(NullLocator())
+    ticks = [step * 10.0**power for power in range(-3, 4) for step in steps]
+    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())

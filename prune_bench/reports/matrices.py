@@ -69,7 +69,7 @@ class MatrixFigure(Drawing):
         blocks = []
         for part in self.parts:
             found = part.find(results)
-            blocks.append([[part.title, row, *(_number(found, row, one) for one in self.columns)] for row in part.rows])
+            blocks.append([[part.title, row, *(number(found, row, one) for one in self.columns)] for row in part.rows])
         below = [*notes.describe_runs(results, self.setting, scored=not self.compared), *self.published]
         return Sheet(self.title, headings, blocks, below)
 
@@ -84,22 +84,35 @@ class MatrixFigure(Drawing):
 
     def _draw_part(self, axes: Axes, part: Part, found: Matrix) -> None:
         axes.set_title(part.title, pad=10)
-        axes.set_xticks(range(len(self.columns)), self.columns)
-        axes.set_yticks(range(len(part.rows)), part.rows)
-        axes.tick_params(length=0)
         axes.set_ylabel("mask of")
-        low, high = self.limits
-        values = [[found.get((row, column), float("nan")) for column in self.columns] for row in part.rows]
-        axes.imshow(values, cmap=self.colours, vmin=low, vmax=high, aspect="auto")
-        for row, column in ((row, column) for row in part.rows for column in self.columns if (row, column) in found):
-            value = found[row, column]
-            dark = (value - low) / (high - low) > 0.6
-            place = self.columns.index(column), part.rows.index(row)
-            text = _number(found, row, column)
-            axes.text(*place, text, ha="center", va="center", size=7.5, color="white" if dark else INK)
+        draw_matrix(axes, part.rows, self.columns, found, self.limits, self.colours)
 
 
-def _number(found: Matrix, row: str, column: str) -> str:
+def draw_matrix(
+    axes: Axes,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    found: Matrix,
+    limits: tuple[float, float],
+    colours: str = "Blues",
+) -> None:
+    """A heat map with its numbers written in; what is unknown stays white."""
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0)
+    low, high = limits
+    values = [[found.get((row, column), float("nan")) for column in columns] for row in rows]
+    axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            if (row, column) in found:
+                dark = (found[row, column] - low) / (high - low) > 0.6
+                text = number(found, row, column)
+                axes.text(j, i, text, ha="center", va="center", size=7.5, color="white" if dark else INK)
+
+
+def number(found: Matrix, row: str, column: str) -> str:
+    """An entry as text."""
     value = found.get((row, column))
     return MISSING if value is None else f"{value:.2f}"
 

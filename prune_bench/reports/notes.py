@@ -32,6 +32,12 @@ def describe_timing(results: Results) -> list[str]:
     if "_protocol" not in results.timing:
         return ["Not timed yet."]
     protocol = results.timing["_protocol"]
+    if "units" in protocol:
+        return [
+            f"Latency: microseconds a unit of a sentence of {protocol['units']}, threads {protocol['threads']}, median "
+            f"of {protocol['rounds']} rounds that interleave all models; in fusion, {protocol['hypotheses']} "
+            "hypotheses read it unit by unit, all at once."
+        ]
     dense = [results.timing[row["run"]] for row in results.runs.get(DENSE, {}).values() if row["run"] in results.timing]
     caps = []
     for engine, name in (("eager", "eager"), ("onnx", "ONNX Runtime")):

@@ -1,9 +1,10 @@
-"""A quantity against the asked sparsity, one line a method, in one or several panels."""
+"""A quantity against what was removed, or against what is left, one line a method, in one or several panels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -12,19 +13,42 @@ from matplotlib.ticker import MaxNLocator
 
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports import notes
-from prune_bench.reports.cells import Cell, Setting
+from prune_bench.reports.cells import DENSE, Cell, Setting
+from prune_bench.reports.curves import number_plainly
 from prune_bench.reports.drawings import Drawing
 from prune_bench.reports.results import Estimate, Results
 from prune_bench.reports.sheets import MISSING, Heading, Sheet
-from prune_bench.reports.styles import METHOD_STYLES, SETTINGS, label_right
+from prune_bench.reports.styles import FAINT, LINE_STYLES, SETTINGS, label_right
 from prune_bench.reports.tables import keys_of
 
 WIDTH, HEIGHT = 3.9, 3.8
+AXES = {"": "removed, %", "size": "weights, millions", "flops.unit": "operations a unit, millions"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve of each panel: a method, in a setting of its own beside the panel's, under a `name` of its own."""
+
+    method: str
+    setting: Setting = ()
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        return self.name or METHODS[self.method].label
+
+    @property
+    def style(self) -> tuple[str, str]:
+        return LINE_STYLES[self.name or self.method]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One quantity in one setting; `bottom` and `top` bound its axis where they are given."""
+    """One quantity in one setting; `bottom` and `top` bound its axis where they are given.
+
+    It is drawn `against` another quantity, on a logarithmic axis, or with none against the asked sparsity. `levels` are
+    names and quantities of the dense model that level lines show.
+    """
 
     title: str
     quantity: str
@@ -32,23 +56,33 @@ class Panel:
     digits: int = 1
     bottom: float | None = None
     top: float | None = None
+    against: str = ""
+    levels: tuple[tuple[str, str], ...] = ()
+
+
+class Point(NamedTuple):
+    """Where a run stands in a panel."""
+
+    x: float
+    y: Estimate
 
 
 @dataclass(frozen=True)
-class SparsityFigure(Drawing):
+class CurveFigure(Drawing):
     """`methods` at each of `sparsities`, and references that are not pruned as level lines, in every panel.
 
-    `published` are the facts that a paper states about its own figure, `setting` what it was measured on; `fixed` holds
-    what all runs share.
+    `lines` take the place of methods where these alone do not tell the curves apart. `published` are the facts that a
+    paper states about its own figure, `setting` what it was measured on; `fixed` holds what all runs share.
     """
 
     name: str
     title: str
     panels: tuple[Panel, ...]
-    methods: tuple[str, ...]
     published: tuple[str, ...]
     setting: str
     sparsities: tuple[float, ...]
+    methods: tuple[str, ...] = ()
+    lines: tuple[Line, ...] = ()
     extended: tuple[float, ...] = ()
     references: tuple[str, ...] = ("dense",)
     fixed: Setting = ()
@@ -58,29 +92,35 @@ class SparsityFigure(Drawing):
 
     @property
     def by(self) -> tuple[str, ...]:
-        """The keys that tell the panels' settings apart."""
-        return keys_of(panel.setting for panel in self.panels)
+        """The keys that tell the settings of panels and lines apart."""
+        return keys_of([*(panel.setting for panel in self.panels), *(line.setting for line in self.lines)])
+
+    @property
+    def curves(self) -> tuple[Line, ...]:
+        """The references, then what is pruned."""
+        return tuple(map(Line, self.references)) + (self.lines or tuple(map(Line, self.methods)))
 
     def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
         """What a sweep must run for this figure, as overrides of a configuration."""
-        cells = (cell for panel in self.panels for cell in self.cells(panel, extended))
+        cells = (cell for panel in self.panels for line in self.curves for cell in self.cells(panel, line, extended))
         return [{**cell.overrides(), **dict(self.fixed)} for cell in dict.fromkeys(cells)]
 
-    def cells(self, panel: Panel, extended: bool = True) -> list[Cell]:
-        """The references of a panel, then its methods by sparsity."""
-        sparsities = sorted(self.sparsities + (self.extended if extended else ()))
-        lines = [(method, 0.0) for method in self.references]
-        lines += [(method, sparsity) for method in self.methods for sparsity in sparsities]
-        return [Cell.of(*line, panel.setting) for line in lines]
+    def cells(self, panel: Panel, line: Line, extended: bool = True) -> list[Cell]:
+        """A line's points in a panel, by sparsity."""
+        return [cell_at(panel, line, sparsity) for sparsity in self.asked(line, extended)]
+
+    def asked(self, line: Line, extended: bool = True) -> list[float]:
+        """The sparsities of a line."""
+        return [0.0] if line.method in self.references else sorted(self.sparsities + self.extended * extended)
 
     def sheet(self, results: Results) -> Sheet:
-        """One line for each method and sparsity that has a run, one column a panel."""
-        headings = [Heading("%"), Heading("method"), *(Heading(panel.title) for panel in self.panels)]
-        blocks = []
-        for method in (*self.references, *self.methods):
-            sparsities = [0.0] if method in self.references else sorted(self.sparsities + self.extended)
-            lines = [self._line(results, method, sparsity) for sparsity in sparsities]
-            blocks.append([line for line in lines if any(cell != MISSING for cell in line[2:])])
+        """One line for each curve and sparsity that has a run, one column a panel, behind what it is against."""
+        columns = self._columns()
+        headings = [Heading("%"), Heading("method"), *(heading for heading, _, _ in columns)]
+        blocks = [self._levels(results)]
+        for line in self.curves:
+            found = [(sparsity, self._fill(results, line, sparsity)) for sparsity in self.asked(line)]
+            blocks.append([[f"{100 * s:g}", line.label, *cells] for s, cells in found if set(cells) != {MISSING}])
         below = [
             *notes.describe_runs(results, self.setting, any(p.quantity.startswith("wer.") for p in self.panels)),
             *self.published,
@@ -88,10 +128,35 @@ class SparsityFigure(Drawing):
         ]
         return Sheet(self.title, headings, [block for block in blocks if block], below)
 
-    def _line(self, results: Results, method: str, sparsity: float) -> list[str]:
-        found = [results.estimate(panel.quantity, Cell.of(method, sparsity, panel.setting)) for panel in self.panels]
-        cells = [_shown(estimate, panel.digits) for estimate, panel in zip(found, self.panels, strict=True)]
-        return [f"{100 * sparsity:g}", METHODS[method].label, *cells]
+    def _columns(self) -> list[tuple[Heading, Panel, str]]:
+        """What each panel is drawn against, once a setting, and its quantity."""
+        columns, given = [], set()
+        for panel in self.panels:
+            axis = panel.against, panel.setting
+            if panel.against and axis not in given:
+                heading = Heading(AXES[panel.against].partition(",")[0] + ", M", panel.title.partition(",")[0], drop=1)
+                columns.append((heading, panel, panel.against))
+            given.add(axis)
+            columns.append((Heading(panel.title), panel, panel.quantity))
+        return columns
+
+    def _fill(self, results: Results, line: Line, sparsity: float) -> list[str]:
+        cells = []
+        for _, panel, quantity in self._columns():
+            digits = panel.digits if quantity == panel.quantity else 3
+            cells.append(shown(results.estimate(quantity, cell_at(panel, line, sparsity)), digits))
+        return cells
+
+    def _levels(self, results: Results) -> list[list[str]]:
+        lines = []
+        for name in dict.fromkeys(name for panel in self.panels for name, _ in panel.levels):
+            found = [
+                shown(_level(results, panel, name), panel.digits) if quantity == panel.quantity else MISSING
+                for _, panel, quantity in self._columns()
+            ]
+            if set(found) != {MISSING}:
+                lines.append([MISSING, name, *found])
+        return lines
 
     def draw(self, results: Results) -> Figure:
         """Panels side by side, three in a row; bars are 95 % intervals."""
@@ -101,36 +166,64 @@ class SparsityFigure(Drawing):
             figure = Figure(figsize=(WIDTH * columns + 1, HEIGHT * rows), layout="constrained")
             for axes, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, self.panels, strict=False):
                 axes.set_title(panel.title, pad=10)
-                axes.set_xlabel("removed, %")
-                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+                axes.set_xlabel(AXES[panel.against])
                 self._draw_panel(axes, panel, results)
         return figure
 
     def _draw_panel(self, axes: Axes, panel: Panel, results: Results) -> None:
         ends = []
-        for method, points in self.points(panel, results).items():
-            colour, marker = METHOD_STYLES[method]
-            x, estimates = [100 * sparsity for sparsity in points], list(points.values())
+        for name, _ in panel.levels:
+            if level := _level(results, panel, name):
+                axes.axhline(level.mean, color=FAINT, linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=1)
+                ends.append((name, level.mean, FAINT))
+        for line, points in self.points(panel, results).items():
+            colour, marker = line.style
+            x, estimates = zip(*points.values(), strict=True)
             y = [estimate.mean for estimate in estimates]
-            if method in self.references:
+            if line.method in self.references:
                 axes.axhline(y[0], color=colour, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
-            else:
-                bars = [[_reach(one, side) for one in estimates] for side in ("low", "high")]
+            if line.method not in self.references or panel.against:
+                bars = [[reach(one, side) for one in estimates] for side in ("low", "high")]
                 axes.errorbar(x, y, bars, color=colour, elinewidth=0.8, linewidth=1.6, marker=marker, markersize=5)
-            ends.append((METHODS[method].label, y[-1], colour))
+            ends.append((line.label, y[-1], colour))
+        _scale(axes, panel)
         axes.set_ylim(panel.bottom, panel.top)
         label_right(axes, ends)
 
-    def points(self, panel: Panel, results: Results) -> Mapping[str, dict[float, Estimate]]:
-        """What is known of a panel: by method and sparsity."""
-        found: dict[str, dict[float, Estimate]] = {}
-        for cell in self.cells(panel):
-            if estimate := results.estimate(panel.quantity, cell):
-                found.setdefault(cell.method, {})[cell.sparsity] = estimate
+    def points(self, panel: Panel, results: Results) -> Mapping[Line, dict[float, Point]]:
+        """What is known of a panel: by line and sparsity."""
+        found: dict[Line, dict[float, Point]] = {}
+        for line in self.curves:
+            for cell in self.cells(panel, line):
+                y = results.estimate(panel.quantity, cell)
+                x = results.estimate(panel.against, cell) if panel.against else Estimate(100 * cell.sparsity)
+                if x and y:
+                    found.setdefault(line, {})[cell.sparsity] = Point(x.mean, y)
         return found
 
 
-def _shown(estimate: Estimate | None, digits: int) -> str:
+def cell_at(panel: Panel, line: Line, sparsity: float) -> Cell:
+    """The cell of a line in a panel."""
+    return Cell.of(line.method, sparsity, tuple(sorted((*panel.setting, *line.setting))))
+
+
+def _level(results: Results, panel: Panel, name: str) -> Estimate | None:
+    quantity = dict(panel.levels).get(name)
+    return results.estimate(quantity, DENSE) if quantity else None
+
+
+def _scale(axes: Axes, panel: Panel) -> None:
+    """Removed per cent to the right; a quantity from large to small, on a logarithmic axis."""
+    if not panel.against:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    elif axes.has_data():
+        axes.set_xscale("log")
+        axes.invert_xaxis()
+        number_plainly(axes.xaxis)
+
+
+def shown(estimate: Estimate | None, digits: int) -> str:
+    """A number with its interval where one is known."""
     if estimate is None:
         return MISSING
     if estimate.low is None:
@@ -138,7 +231,7 @@ def _shown(estimate: Estimate | None, digits: int) -> str:
     return f"{estimate.mean:.{digits}f}\t[{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
 
 
-def _reach(estimate: Estimate, side: str) -> float:
+def reach(estimate: Estimate, side: str) -> float:
     """How far the interval reaches to one side of the mean."""
     bound = getattr(estimate, side)
     return 0.0 if bound is None else abs(estimate.mean - bound)

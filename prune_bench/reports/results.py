@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from prune_bench.measurement.accuracy import average_rate
 from prune_bench.reports.cells import Cell, Row, Setting, cell_of
+from prune_bench.reports.counts import PARTS, count, is_counted, ratio
 from prune_bench.reports.retained import lost
 
 Timing = Mapping[str, Any]
@@ -28,10 +30,20 @@ class Estimate:
 
 def encoder_rtf(row: Row, timing: Timing, engine: str) -> float | None:
     """Seconds of computation for a second of audio, front end and blocks; None if the run was not timed."""
-    if row["run"] not in timing or engine not in timing[row["run"]]:
+    parts = timing.get(row["run"], {}).get(engine, {})
+    if "blocks" not in parts:
         return None
-    parts = timing[row["run"]][engine]
     return (parts["front_end"]["median"] + parts["blocks"]["median"]) / timing["_protocol"]["seconds"]
+
+
+def unit_latency(runtime: str, stage: str) -> Callable[[Row, Timing], float | None]:
+    """Microseconds that a language model takes for a unit."""
+
+    def value(row: Row, timing: Timing) -> float | None:
+        parts = timing.get(row["run"], {}).get(runtime, {})
+        return 1e6 * parts[stage]["median"] / timing["_protocol"]["units"] if stage in parts else None
+
+    return value
 
 
 def rate(row: Row) -> float:
@@ -52,6 +64,18 @@ def _lost(part: str) -> Callable[[Row, Timing], float | None]:
     return lambda row, timing: lost(row)[part] if "layers" in row else None
 
 
+def _ratio(quantity: str) -> Callable[[Row, Timing], float | None]:
+    return lambda row, timing: ratio(row, quantity)
+
+
+def _exponent(quantity: str) -> Callable[[Row, Timing], float | None]:
+    def value(row: Row, timing: Timing) -> float | None:
+        nats = ratio(row, quantity)
+        return None if nats is None else math.exp(nats / 100)
+
+    return value
+
+
 def least_overlap(row: Row, timing: Timing) -> float | None:
     """The smallest overlap of a run's mask with those of the other languages and of the pretrained weights."""
     known = timing.get("_overlaps", {}).get(row["run"], {})
@@ -60,9 +84,15 @@ def least_overlap(row: Row, timing: Timing) -> float | None:
 
 SPLITS = ("test-clean", "test-other", "dev-clean", "dev-other")
 PERPLEXITIES = ("ppl.dev", "ppl.test", "ppl.dev.words", "ppl.test.words")
+LATENCIES = ("latency.step", "latency.sentence", "latency.onnx")
+_PARTS = tuple(f".{part}" for part in PARTS)
+_TEXTS = tuple(f"{split}{by}{part}" for split in ("dev", "test") for by in ("", ".words") for part in ("", *_PARTS))
 QUANTITIES: dict[str, Callable[[Row, Timing], float | None]] = {
     **{f"wer.{split}": _column(f"wer.{split}") for split in SPLITS},
-    **{quantity: _column(quantity) for quantity in PERPLEXITIES},
+    **{f"wer.{split}{part}": _ratio(f"wer.{split}{part}") for split in SPLITS for part in _PARTS},
+    **{f"alone.wer.{split}": _ratio(f"alone.wer.{split}") for split in SPLITS},
+    **{f"entropy.{text}": _ratio(f"entropy.{text}") for text in _TEXTS},
+    **{f"ppl.{text}": _exponent(f"entropy.{text}") for text in _TEXTS},
     **{f"lost.{part}": _lost(part) for part in ("ffn", "attention", "conv", "bottom", "top")},
     **{key: _column(key) for key in ("achieved", "updates.final", "updates.total", "fine_tunings")},
     "overlap.start": _column("overlap.start"),
@@ -78,6 +108,9 @@ QUANTITIES: dict[str, Callable[[Row, Timing], float | None]] = {
     "model": _column("size.total", 1e6),
     "flops": _column("flops.blocks", 1e9),
     "flops.unit": _column("flops.encoder", 1e6),
+    **dict(
+        zip(LATENCIES, map(unit_latency, ("eager", "eager", "onnx"), ("step", "sentence", "sentence")), strict=True)
+    ),
     "rtf": lambda row, timing: encoder_rtf(row, timing, "eager"),
     "rtf.onnx": lambda row, timing: encoder_rtf(row, timing, "onnx"),
 }
@@ -134,18 +167,24 @@ class Results:
         return {seed: fmean(values) for seed, values in sorted(found.items())}
 
     def estimate(self, quantity: str, cell: Cell) -> Estimate | None:
-        """Mean over seeds. For one seed with the row's own interval; error rates have one over seeds and utterances."""
+        """Mean over seeds. Ratios of counts have an interval over seeds and utterances or sentences.
+
+        For one seed it is the row's own, where it has one. Perplexities are averaged as entropies.
+        """
         values, members = self.values(quantity, cell), self.members(cell)
         if not values:
             return None
         if len(members) == len(values) == 1:
             row = self.runs[members[0]][next(iter(values))]
-            return Estimate(next(iter(values.values())), row.get(f"{quantity}.low"), row.get(f"{quantity}.high"))
-        if not quantity.startswith("wer."):
-            return Estimate(fmean(values.values()))
-        split = quantity.removeprefix("wer.")
-        groups = [self.utterances(split, member, list(self.runs[member])) for member in members]
-        return Estimate(*average_rate(groups))
+            if f"{quantity}.low" in row:
+                return Estimate(next(iter(values.values())), row[f"{quantity}.low"], row[f"{quantity}.high"])
+        if quantity.startswith("ppl."):
+            mean, low, high = self._average(quantity.replace("ppl", "entropy", 1), members)
+            return Estimate(*(math.exp(value / 100) for value in (mean, low, high)))
+        return Estimate(*self._average(quantity, members)) if is_counted(quantity) else Estimate(fmean(values.values()))
+
+    def _average(self, quantity: str, members: Sequence[Cell]) -> tuple[float, float, float]:
+        return average_rate([self.counts(quantity, member, list(self.runs[member])) for member in members])
 
     def change(self, quantity: str, cell: Cell) -> float | None:
         """Relative change from the dense model of the same seed, mean over seeds."""
@@ -153,10 +192,11 @@ class Results:
         shared = [values[seed] / dense[seed] - 1 for seed in values if seed in dense]
         return fmean(shared) if shared and cell != cell.dense else None
 
-    def utterances(self, split: str, cell: Cell, seeds: Sequence[int]) -> tuple[list[np.ndarray], np.ndarray]:
-        """Errors of each utterance for each seed, and its reference words."""
-        counts = [self.runs[cell][seed]["utterances"][split] for seed in seeds]
-        return [np.asarray(one["errors"]) for one in counts], np.asarray(counts[0]["words"])
+    def counts(self, quantity: str, cell: Cell, seeds: Sequence[int]) -> tuple[list[NDArray[Any]], NDArray[Any]]:
+        """What a ratio of counts sums above, for each seed, and below, by utterance or sentence."""
+        found = [count(self.runs[cell][seed], quantity) for seed in seeds]
+        known = [counts for counts in found if counts is not None]
+        return [above for above, _ in known], known[0][1]
 
 
 def _test_sets(row: Row) -> dict[str, tuple[int, int]]:

@@ -44,6 +44,7 @@ METHOD_STYLES = {
     "gradual": (GREEN, "D"),
     "taylor_gradual": (VERMILION, "o"),
 }
+LINE_STYLES = {**METHOD_STYLES, "unstructured": (VERMILION, "o"), "structured": (BLUE, "s"), "factorised": (GREEN, "D")}
 MODULE_STYLES = {"ffn": (VERMILION, "o"), "attention": (BLUE, "s"), "conv": (GREEN, "^"), "all": (INK, "")}
 SETTINGS: Any = {
     "font.family": "DejaVu Sans",

@@ -16,7 +16,7 @@ from prune_bench.reports.cells import Cell, Row, Setting, cell_of, varied_keys
 from prune_bench.reports.columns import Column, Entry, Published
 from prune_bench.reports.figures import draw_sheet
 from prune_bench.reports.files import write_text
-from prune_bench.reports.results import PERPLEXITIES, SPLITS, Results, Timing
+from prune_bench.reports.results import LATENCIES, PERPLEXITIES, SPLITS, Results, Timing
 from prune_bench.reports.sheets import Sheet, to_latex, to_markdown, to_text
 from prune_bench.reports.styles import save
 
@@ -79,11 +79,18 @@ class Table:
         known = {*results.runs, *results.unfinished}
         extended = any(cell.sparsity in self.extended and cell.method in self.methods for cell in known)
         sized = any(cell.method in self.sized for cell in known)
-        labels = {setting: label for label, setting in self.settings.items()}
         return [
-            Entry(cell, results, self.published.get(cell, {}), labels.get(cell.setting, ""))
-            for cell in self.cells(extended, sized)
+            Entry(cell, results, self.published.get(cell, {}), self.label(cell)) for cell in self.cells(extended, sized)
         ]
+
+    def label(self, cell: Cell) -> str:
+        """The name of a cell's setting; none for a cell that no setting changes, where all others have one."""
+        named = (
+            label
+            for label, setting in self.settings.items()
+            if Cell.of(cell.method, 0.0, setting).setting == cell.setting and (cell.setting or not setting)
+        )
+        return next(named, "")
 
     def sheet(self, results: Results) -> Sheet:
         """The table as text cells."""
@@ -91,7 +98,7 @@ class Table:
         shown = [*self.columns, *([columns.SEEDS] if len(results.seeds) > 1 else [])]
         blocks = [
             [[column.fill(entry) for column in shown] for entry in block]
-            for _, block in groupby(entries, key=lambda entry: (entry.cell.setting, entry.cell.sparsity))
+            for _, block in groupby(entries, key=lambda one: (not self.lines and one.cell.setting, one.cell.sparsity))
         ]
         below = [
             *notes.describe_runs(results, self.setting),
@@ -175,7 +182,7 @@ def _record(entry: Entry) -> dict[str, Any]:
     for quantity in (*COMPARED, "achieved", "updates.final", "updates.total", "fine_tunings", "minutes"):
         estimate = results.estimate(quantity, cell)
         record[quantity] = estimate and estimate.mean
-    for quantity in PERPLEXITIES:
+    for quantity in (*PERPLEXITIES, *LATENCIES):
         if estimate := results.estimate(quantity, cell):
             record |= {quantity: estimate.mean, f"{quantity}.low": estimate.low, f"{quantity}.high": estimate.high}
     changes = {f"{quantity}.change": results.change(quantity, cell) for quantity in COMPARED}

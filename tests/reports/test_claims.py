@@ -6,19 +6,9 @@ import pytest
 
 from prune_bench.measurement.accuracy import Difference
 from prune_bench.reports.cells import DENSE, Cell
-from prune_bench.reports.claims import (
-    AtSizeOf,
-    Claim,
-    Comparison,
-    Paper,
-    Term,
-    decide,
-    differences,
-    interpolate,
-    resample_seeds,
-    weigh,
-)
+from prune_bench.reports.claims import Claim, decide, differences, resample_seeds, weigh
 from prune_bench.reports.results import Results
+from prune_bench.reports.terms import AtSizeOf, Comparison, Paper, Term, interpolate
 from tests.reports.samples import row, timing, unfinished
 
 OMP, L0 = Cell("omp", 0.5), Cell("l0_sparsity", 0.5)

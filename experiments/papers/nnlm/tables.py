@@ -1,8 +1,8 @@
-"""The grid: structure x criterion x schedule x size."""
+"""The grid at three sizes."""
 
 from __future__ import annotations
 
-from prune_bench.reports.cells import Setting
+from prune_bench.reports.cells import DENSE, Cell
 from prune_bench.reports.columns import (
     ACHIEVED,
     METHOD,
@@ -17,13 +17,18 @@ from prune_bench.reports.columns import (
 from prune_bench.reports.sheets import Heading
 from prune_bench.reports.tables import Table
 
-MEASURED = "a Transformer of 20 M parameters on voice assistant text; figures without numbers, no tables"
-METHODS = ("omp", "taylor", "gradual", "taylor_gradual")
-STRUCTURES: dict[str, Setting] = {
-    "unstructured": (("pruning.structure", "weights"),),
-    "structured": (("pruning.structure", "groups"),),
-    "factorised": (("pruning.structure", "ranks"),),
-}
+from .grid import ALONE, BEST, CHOSEN, FUSED, HALF_OF_HEADS, HEADS, MEASURED, METHODS, SETTINGS, STRUCTURES, at, scratch
+
+
+def make_lines() -> tuple[Cell, ...]:
+    """References, half of the heads, the grid size by size, and one gradual run that goes straight to its size."""
+    few = [at(structure, "taylor", HALF_OF_HEADS) for structure in (HEADS, "structured")]
+    lines = [DENSE, Cell("continue_ft"), *few]
+    for sparsity in CHOSEN:
+        lines += [scratch(sparsity), *(at(one, method, sparsity) for one in STRUCTURES for method in METHODS)]
+        lines += [at(ALONE, BEST, sparsity)] * (sparsity == CHOSEN[1])
+    return tuple(lines)
+
 
 TABLE1 = Table(
     name="nnlm-table1",
@@ -34,23 +39,24 @@ TABLE1 = Table(
         SETTING,
         METHOD,
         Column(Heading("units", "perplexity"), estimated("ppl.test", 3)),
-        Column(Heading("words", "perplexity", drop=1), estimated("ppl.test.words", 1)),
+        Column(Heading("words", "perplexity", drop=5), estimated("ppl.test.words", 1)),
         Column(Heading("test-clean", "WER % in fusion"), estimated("wer.test-clean")),
         Column(Heading("test-other", "WER % in fusion"), estimated("wer.test-other")),
         SIZE,
-        Column(Heading("millions", "operations a unit"), measured("flops.unit")),
+        Column(Heading("millions", "operations a unit", drop=2), measured("flops.unit")),
+        Column(Heading("in fusion", "microseconds a unit"), measured("latency.step")),
+        Column(Heading("ONNX Runtime", "microseconds a unit", drop=4), measured("latency.onnx")),
         ACHIEVED,
         UPDATES,
     ),
     published={},
     setting=MEASURED,
-    timed=False,
     task="language_model",
-    sparsities=(0.7, 0.9, 0.95),
+    sparsities=CHOSEN,
     extended=(),
-    references=("dense", "continue_ft"),
     sized=(),
-    settings=STRUCTURES,
-    fixed=(("measurement.fused", True),),
+    settings=SETTINGS,
+    lines=make_lines(),
+    fixed=FUSED,
 )
 TABLES = {TABLE1.name: TABLE1}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 
 from prune_bench.reports.cells import Cell
-from prune_bench.reports.claims import Claim, Comparison, Level, Paper, Term
+from prune_bench.reports.claims import Claim
 from prune_bench.reports.claimsets import ClaimGroup, ClaimSet
+from prune_bench.reports.terms import Comparison, Level, Paper, Term
 
 from .figures import dense_cells, make_figures
 from .published import (

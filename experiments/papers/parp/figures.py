@@ -7,7 +7,7 @@ from typing import Any
 
 from prune_bench.reports.cells import Cell, Setting
 from prune_bench.reports.matrices import MatrixFigure, Part, overlap_matrix, transfer_matrix
-from prune_bench.reports.panels import Panel, SparsityFigure
+from prune_bench.reports.panels import CurveFigure, Panel
 
 from .published import COMMON_VOICE, CSR, DUTCH, ENGLISH, H2L, LIBRISPEECH, PHONES, SHARED, SPLITS
 from .scopes import Scope
@@ -37,12 +37,12 @@ def dense_cells(scope: Scope) -> tuple[Cell, ...]:
     return tuple(Cell("dense").within((*setting, *each)) for setting in (H2L, CSR) for each in scope.each)
 
 
-def in_english(scope: Scope, **figure: Any) -> SparsityFigure:
+def in_english(scope: Scope, **figure: Any) -> CurveFigure:
     """A figure of English speech with ten hours of labels."""
-    return SparsityFigure(setting=LIBRISPEECH, sparsities=scope.sparsities, fixed=ENGLISH, **figure)
+    return CurveFigure(setting=LIBRISPEECH, sparsities=scope.sparsities, fixed=ENGLISH, **figure)
 
 
-def make_figure1(scope: Scope) -> SparsityFigure:
+def make_figure1(scope: Scope) -> CurveFigure:
     return in_english(
         scope,
         name="parp-figure1",
@@ -77,8 +77,8 @@ def make_figure2(scope: Scope) -> MatrixFigure:
     )
 
 
-def make_figure3(scope: Scope) -> SparsityFigure:
-    return SparsityFigure(
+def make_figure3(scope: Scope) -> CurveFigure:
+    return CurveFigure(
         name="parp-figure3",
         title="Figure 3. Error rate against sparsity for three amounts of labels",
         panels=amounts("WER %"),
@@ -94,9 +94,9 @@ def make_figure3(scope: Scope) -> SparsityFigure:
     )
 
 
-def make_figure4(scope: Scope) -> SparsityFigure:
+def make_figure4(scope: Scope) -> CurveFigure:
     languages = scope.languages
-    return SparsityFigure(
+    return CurveFigure(
         name="parp-figure4",
         title="Figure 4. Dutch phone error rate against sparsity",
         panels=(
@@ -115,7 +115,7 @@ def make_figure4(scope: Scope) -> SparsityFigure:
     )
 
 
-def make_figure5(scope: Scope) -> SparsityFigure:
+def make_figure5(scope: Scope) -> CurveFigure:
     return in_english(
         scope,
         name="parp-figure5",
@@ -135,7 +135,7 @@ def make_figure5(scope: Scope) -> SparsityFigure:
     )
 
 
-def make_figure6(scope: Scope) -> SparsityFigure:
+def make_figure6(scope: Scope) -> CurveFigure:
     return in_english(
         scope,
         name="parp-figure6",
@@ -175,6 +175,6 @@ def make_figure7(scope: Scope) -> MatrixFigure:
 MAKERS = (make_figure1, make_figure2, make_figure3, make_figure4, make_figure5, make_figure6, make_figure7)
 
 
-def make_figures(scope: Scope) -> dict[str, SparsityFigure | MatrixFigure]:
+def make_figures(scope: Scope) -> dict[str, CurveFigure | MatrixFigure]:
     """The figures by name."""
     return {figure.name: figure for figure in (make(scope) for make in MAKERS)}

@@ -1,0 +1,152 @@
+"""The paper's conclusions as comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prune_bench.pruning.methods import METHODS as ALL
+from prune_bench.reports.cells import DENSE, Cell
+from prune_bench.reports.claims import Claim
+from prune_bench.reports.claimsets import ClaimGroup, ClaimSet
+from prune_bench.reports.terms import Comparison, Gain, Paper, Term
+
+from .figures import SPLITS
+from .grid import BEST, CHOSEN, HALF_OF_HEADS, HEADS, MEASURED, STRUCTURES, at, scratch
+from .tables import TABLE1
+
+PERPLEXITY = "entropy.test"
+MARGIN = 0.05  # of an error rate or a latency: what counts as nothing
+NATS = 0.035  # of an entropy of about 1.4 nats: 5 % of the perplexity
+MODERATE, SMALL = CHOSEN[0], CHOSEN[-1]
+
+
+def term(structure: str, method: str, sparsity: float, quantity: str = PERPLEXITY) -> Term:
+    """A quantity of a point of the grid."""
+    return Term(quantity, at(structure, method, sparsity), f"{structure} {ALL[method].label} {100 * sparsity:g} %")
+
+
+def better(structure: str, pairs: Iterable[tuple[str, str]]) -> tuple[Comparison, ...]:
+    """The first method of each pair has the lower perplexity at every size."""
+    return tuple(
+        Comparison(term(structure, one, size), term(structure, other, size)) for one, other in pairs for size in CHOSEN
+    )
+
+
+def criteria() -> tuple[Claim, ...]:
+    pairs = (("taylor", "omp"), (BEST, "gradual"))
+    return tuple(
+        Claim(f"taylor_{name}", f"Data-driven beats magnitude, {name}", better(name, pairs)) for name in STRUCTURES
+    )
+
+
+def schedules() -> tuple[Claim, ...]:
+    pairs = (("gradual", "omp"), (BEST, "taylor"))
+    gains = tuple(
+        Comparison(
+            Gain(term(name, gradual, MODERATE), term(name, once, MODERATE)),
+            Gain(term(name, gradual, SMALL), term(name, once, SMALL)),
+        )
+        for name in STRUCTURES
+        for gradual, once in pairs
+    )
+    return (
+        *(Claim(f"gradual_{name}", f"Incremental beats one-shot, {name}", better(name, pairs)) for name in STRUCTURES),
+        Claim("gradual_when_small", "Incremental gains most at small sizes", gains),
+    )
+
+
+def structures() -> tuple[Claim, ...]:
+    def order(winner: str, loser: str) -> tuple[Comparison, ...]:
+        return tuple(Comparison(term(winner, BEST, size), term(loser, BEST, size)) for size in CHOSEN)
+
+    def latency(structure: str, runtime: str = "step") -> Term:
+        return term(structure, BEST, MODERATE, f"latency.{runtime}")
+
+    dense = Term("latency.step", DENSE, "dense")
+    return (
+        Claim(
+            "unstructured_best",
+            "Single weights are the most accurate at equal size",
+            (*order("unstructured", "structured"), *order("unstructured", "factorised")),
+        ),
+        Claim(
+            "unstructured_slow",
+            "and give no dense speed-up",
+            (Comparison(dense, latency("unstructured"), MARGIN),),
+            note="the dense model is not slower by more than 5 %, unit by unit as in fusion.",
+        ),
+        Claim(
+            "structured_worst",
+            "Structured pruning degrades most",
+            (*order("unstructured", "structured"), *order("factorised", "structured")),
+        ),
+        Claim(
+            "low_rank_trades_best",
+            f"Low rank is the best trade-off at {100 * MODERATE:g} %",
+            (
+                Comparison(latency("factorised", "onnx"), latency("unstructured", "onnx")),
+                Comparison(term("factorised", BEST, MODERATE), term("structured", BEST, MODERATE)),
+                Comparison(term("factorised", BEST, MODERATE), term("unstructured", BEST, MODERATE), NATS),
+            ),
+            note="faster than single weights under ONNX Runtime, more accurate than structured, and at most 5 % more "
+            "perplexity than single weights.",
+        ),
+    )
+
+
+def against_the_whole() -> tuple[Claim, ...]:
+    kept = tuple(
+        Comparison(term("unstructured", BEST, CHOSEN[1], f"wer.{split}.tail"), Term(f"wer.{split}.tail", DENSE), MARGIN)
+        for split in SPLITS
+    )
+    sized = tuple(
+        Comparison(
+            term("unstructured", BEST, size, quantity),
+            Term(quantity, scratch(size), f"from scratch {100 * size:g} %"),
+        )
+        for quantity in (PERPLEXITY, *(f"wer.{split}" for split in SPLITS))
+        for size in CHOSEN
+    )
+    heads = Comparison(
+        term(HEADS, "taylor", HALF_OF_HEADS), Term(PERPLEXITY, Cell("continue_ft"), "dense, trained on"), NATS
+    )
+    helps = tuple(
+        Comparison(
+            Term(f"wer.{split}", DENSE, "with the dense model"),
+            Term(f"alone.wer.{split}", DENSE, "without a language model"),
+        )
+        for split in SPLITS
+    )
+    return (
+        Claim("fusion_helps", "The language model helps before any pruning", helps),
+        Claim(
+            "heads_cheap",
+            "Pruning half of the heads costs little",
+            (heads,),
+            note="at most 5 % more perplexity.",
+        ),
+        Claim(
+            "rare_kept",
+            f"A pruned model keeps its accuracy on infrequent data, {100 * CHOSEN[1]:g} %",
+            kept,
+            note="at most 5 % more errors than the dense model on the fifth with the rarest words.",
+        ),
+        Claim(
+            "beats_scratch",
+            "The best pruned model beats one of its size from scratch",
+            sized,
+            note="published: up to 2.4 % fewer errors. Pruned models were trained longer, as the dense model before.",
+        ),
+    )
+
+
+CLAIMS = {
+    "nnlm-claims": ClaimSet(
+        name="nnlm-claims",
+        title="Claims of the language-model paper (arXiv 2310.03424)",
+        groups=(ClaimGroup((TABLE1,), (*against_the_whole(), *criteria(), *schedules(), *structures())),),
+        paper=Paper({}),
+        setting=MEASURED,
+        task="language_model",
+    )
+}

@@ -1,0 +1,99 @@
+"""Figures of the trade-offs; their numbers are this project's, as the paper's plots were not to be had."""
+
+from __future__ import annotations
+
+from prune_bench.reports.cells import DENSE
+from prune_bench.reports.components import ComponentFigure
+from prune_bench.reports.panels import CurveFigure, Line, Panel
+from prune_bench.reports.percentiles import PercentileFigure
+
+from .grid import BEST, CHOSEN, FUSED, MEASURED, METHODS, SETTINGS, SIZES, STRUCTURES, at, scratch
+
+SPLITS = ("test-clean", "test-other")
+METHODS_AND_SCRATCH = (*map(Line, METHODS), Line("scratch"))
+
+FIGURE1 = CurveFigure(
+    name="nnlm-figure1",
+    title="Figure 1. Perplexity against size",
+    panels=tuple(
+        Panel(f"{name}, perplexity", "ppl.test", SETTINGS[name], digits=3, against="size") for name in STRUCTURES
+    ),
+    lines=METHODS_AND_SCRATCH,
+    references=("dense", "continue_ft"),
+    published=(
+        "Published: data-driven is better than magnitude in several scenarios, incremental than one-shot, most at "
+        "small sizes; unstructured is the most accurate, structured degrades most.",
+    ),
+    setting=MEASURED,
+    sparsities=SIZES,
+    task="language_model",
+)
+FIGURE2 = CurveFigure(
+    name="nnlm-figure2",
+    title="Figure 2. Error rate in shallow fusion against size",
+    panels=tuple(
+        Panel(
+            f"{name}, {split}, WER %",
+            f"wer.{split}",
+            SETTINGS[name],
+            digits=2,
+            against="size",
+            levels=(("no language model", f"alone.wer.{split}"),),
+        )
+        for split in SPLITS
+        for name in STRUCTURES
+    ),
+    lines=METHODS_AND_SCRATCH,
+    published=(
+        "Published: the best pruned model has up to 2.4 % fewer errors than one of its size trained from scratch.",
+    ),
+    setting=MEASURED,
+    sparsities=CHOSEN,
+    fixed=FUSED,
+    task="language_model",
+)
+FIGURE3 = CurveFigure(
+    name="nnlm-figure3",
+    title="Figure 3. What accuracy costs in operations",
+    panels=(
+        Panel("perplexity", "ppl.test", digits=3, against="flops.unit"),
+        *(Panel(f"{split}, WER %", f"wer.{split}", digits=2, against="flops.unit") for split in SPLITS),
+    ),
+    lines=(*(Line(BEST, SETTINGS[name], name) for name in STRUCTURES), Line("scratch")),
+    published=("Published: low rank is the best trade-off at moderate compression; single weights give no speed.",),
+    setting=MEASURED,
+    sparsities=CHOSEN,
+    fixed=FUSED,
+    task="language_model",
+)
+FIGURE4 = PercentileFigure(
+    name="nnlm-figure4",
+    title="Figure 4. Rare and frequent text",
+    quantities={"perplexity": "ppl.test", **{f"{split}, WER %": f"wer.{split}" for split in SPLITS}},
+    lines={
+        "dense": DENSE,
+        **{f"{name} {100 * size:g} %": at(name, BEST, size) for name in STRUCTURES for size in CHOSEN[1:]},
+        **{f"from scratch {100 * size:g} %": scratch(size) for size in CHOSEN[1:]},
+    },
+    styles={
+        "dense": "dense",
+        **{f"{name} {100 * size:g} %": name for name in STRUCTURES for size in CHOSEN[1:]},
+        **{f"from scratch {100 * size:g} %": "scratch" for size in CHOSEN[1:]},
+    },
+    published=("Published: pruned models keep their accuracy on infrequent data.",),
+    setting=MEASURED,
+    fixed=FUSED,
+)
+FIGURE5 = ComponentFigure(
+    name="nnlm-figure5",
+    title=f"Figure 5. What is left of each layer and component at {100 * CHOSEN[1]:g} %",
+    lines={
+        f"{name}, {label}": at(name, method, CHOSEN[1])
+        for name in STRUCTURES
+        for method, label in zip(METHODS, ("OMP", "Taylor", "gradual", "gradual Taylor"), strict=True)
+    },
+    across=len(METHODS),
+    published=("Published: attention heads can go at little cost.",),
+    setting=MEASURED,
+)
+FIGURES = {figure.name: figure for figure in (FIGURE1, FIGURE2, FIGURE3, FIGURE4, FIGURE5)}

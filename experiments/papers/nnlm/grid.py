@@ -1,0 +1,37 @@
+"""What is compared: structure x criterion x schedule x size."""
+
+from __future__ import annotations
+
+from prune_bench.reports.cells import Cell, Setting
+
+MEASURED = "a Transformer of 20 M parameters on dictation and voice-assistant text, findings without numbers"
+SIZES = (0.5, 0.7, 0.8, 0.9, 0.95)
+CHOSEN = (0.5, 0.8, 0.95)  # where error rates are measured, too
+METHODS = ("omp", "taylor", "gradual", "taylor_gradual")
+BEST = "taylor_gradual"
+STRUCTURES = {"unstructured": "weights", "structured": "groups", "factorised": "ranks"}
+ALONE, HEADS = "unstructured, a run of its own", "heads alone"
+HALF_OF_HEADS = 0.15
+FUSED: Setting = (("measurement.fused", True),)
+
+
+def pruned_as(structure: str, sizes: tuple[float, ...] = SIZES) -> Setting:
+    """A structure, and the sizes that a gradual run delivers."""
+    return ("pruning.sizes", "+".join(map(str, sizes))), ("pruning.structure", structure)
+
+
+SETTINGS: dict[str, Setting] = {
+    **{name: pruned_as(structure) for name, structure in STRUCTURES.items()},
+    ALONE: pruned_as("weights", ()),
+    HEADS: pruned_as("heads"),
+}
+
+
+def at(structure: str, method: str, sparsity: float) -> Cell:
+    """A point of the grid; `structure` is a name of SETTINGS."""
+    return Cell.of(method, sparsity, SETTINGS[structure])
+
+
+def scratch(sparsity: float) -> Cell:
+    """The dense model of a size."""
+    return Cell("scratch", sparsity)

@@ -1,0 +1,108 @@
+"""What pruning kept of a Transformer, by layer and component: a heat map for each way of pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from prune_bench.reports import notes
+from prune_bench.reports.cells import Cell, Row, Setting
+from prune_bench.reports.drawings import Drawing
+from prune_bench.reports.matrices import Matrix, draw_matrix, number
+from prune_bench.reports.results import Results
+from prune_bench.reports.sheets import Heading, Sheet
+from prune_bench.reports.styles import SETTINGS
+from prune_bench.reports.tables import keys_of
+
+ALL, LAYERS = "all", "layers."
+WIDTH, HEIGHT = 3.2, 2.6
+
+
+@dataclass(frozen=True)
+class ComponentFigure(Drawing):
+    """Kept fraction of each component (a row) in each layer (a column), with `lines` by title, `across` in a row.
+
+    `published` are a paper's facts about its figure, `setting` what it was measured on; `fixed` holds what all share.
+    """
+
+    name: str
+    title: str
+    lines: Mapping[str, Cell]
+    across: int
+    published: tuple[str, ...]
+    setting: str
+    fixed: Setting = ()
+    timed: bool = False
+    compared: bool = False
+    task: str = "language_model"
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """The keys that tell the runs' settings apart."""
+        return keys_of(cell.setting for cell in self.lines.values())
+
+    def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
+        """What a sweep must run for this figure, as overrides of a configuration."""
+        return [{**cell.overrides(), **dict(self.fixed)} for cell in self.lines.values()]
+
+    def sheet(self, results: Results) -> Sheet:
+        """One line for each component of each way of pruning."""
+        found = self.matrices(results)
+        columns = list(dict.fromkeys(column for one in found.values() for _, column in one))
+        blocks = []
+        for title, matrix in found.items():
+            rows = dict.fromkeys(row for row, _ in matrix)
+            blocks.append([[title, row, *(number(matrix, row, column) for column in columns)] for row in rows])
+        headings = [Heading("pruned"), Heading("component"), *(Heading(name, "kept in layer") for name in columns)]
+        below = [
+            *notes.describe_runs(results, self.setting, scored=False),
+            *self.published,
+            *notes.describe_unfinished(results, list(self.lines.values())),
+        ]
+        return Sheet(self.title, headings, blocks, below)
+
+    def draw(self, results: Results) -> Figure:
+        """The heat maps, darker the more is kept."""
+        found = self.matrices(results)
+        rows = max(1, -(-len(found) // self.across))
+        with matplotlib.rc_context({**SETTINGS, "axes.grid": False}):
+            figure = Figure(figsize=(WIDTH * self.across, HEIGHT * rows), layout="constrained")
+            places = list(figure.subplots(rows, self.across, squeeze=False).flat)
+            for axes in places:
+                axes.set_axis_off()
+            for axes, (title, matrix) in zip(places, found.items(), strict=False):
+                axes.set_axis_on()
+                axes.set_title(title, pad=8, size=9)
+                components, layers = (list(dict.fromkeys(key[side] for key in matrix)) for side in (0, 1))
+                draw_matrix(axes, components, layers, matrix, (0.0, 1.0))
+        return figure
+
+    def matrices(self, results: Results) -> dict[str, Matrix]:
+        """What each finished way of pruning kept, mean over seeds."""
+        kept: dict[str, Matrix] = {}
+        for title, cell in self.lines.items():
+            by_seed = [kept_by_component(row) for row in results.runs.get(cell, {}).values()]
+            if by_seed:
+                kept[title] = {place: fmean(one[place] for one in by_seed) for place in by_seed[0]}
+        return kept
+
+
+def kept_by_component(row: Row) -> dict[tuple[str, str], float]:
+    """Kept fraction by (component, layer), of a component in `all` layers, and of all of them."""
+    sizes: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for name, (fraction, size) in row["kept"].items():
+        path = name.removesuffix(".weight").removeprefix(LAYERS)
+        layer, _, component = path.partition(".") if name.startswith(LAYERS) else ("", "", path)
+        counts = fraction * size, size
+        places = [(component, str(int(layer) + 1)), (ALL, str(int(layer) + 1))] if layer else []
+        for place in (*places, (component, ALL), (ALL, ALL)):
+            sizes.setdefault(place, []).append(counts)
+    rows, columns = (list(dict.fromkeys(place[side] for place in sizes)) for side in (0, 1))
+    order = sorted(
+        sizes, key=lambda place: (place[0] == ALL, rows.index(place[0]), place[1] == ALL, columns.index(place[1]))
+    )
+    return {place: sum(k for k, _ in sizes[place]) / sum(n for _, n in sizes[place]) for place in order}
