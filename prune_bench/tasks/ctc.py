@@ -48,7 +48,7 @@ class CtcTask(RecognitionTask):
 
     def hide(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         """Zero random stretches of the projected features, in training."""
-        if not self.training or self.masks == 0:
+        if not module.training or self.masks == 0:
             return output
         ends = torch.full((len(output),), output.shape[1], device=output.device)
         hidden = random_spans(self.masks, (ends // 5).clamp(max=self.width), ends, output.shape[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import lightning
@@ -9,8 +10,10 @@ import pytest
 import torch
 from speech import batches, make_task
 from strangers import Classifier, loader, trainer
+from torch import distributed as dist
+from torch.utils.data import DataLoader, IterableDataset
 
-from prune_bench.callbacks import L0, OMP, PARP
+from prune_bench.callbacks import L0, OMP, PARP, Gradual, Taylor
 from prune_bench.pruning.criteria import CRITERIA
 
 PROCESSES = {"strategy": "ddp_spawn", "devices": 2, "use_distributed_sampler": True}
@@ -27,13 +30,42 @@ class Record(lightning.Callback):
         torch.save((self.pruning.masks.checksum(), state), self.folder / f"{trainer.global_rank}.pt")
 
 
-@pytest.mark.parametrize("make", [lambda: PARP(0.5, interval=2), lambda: OMP(0.5, criterion="random")])
+MAKERS = {
+    "PARP": lambda: PARP(0.5, interval=2),
+    "random": lambda: OMP(0.5, criterion="random"),
+    "Taylor": lambda: Taylor(0.5, at=0.5),
+    "gradual Taylor": lambda: Gradual(0.5, ramp=0.9, interval=1, criterion="taylor"),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_ranks_agree_on_masks_and_weights(tmp_path, make):
     pruning = make()
     trainer(tmp_path, pruning, Record(tmp_path, pruning), steps=4, **PROCESSES).fit(Classifier(), loader())
     (first, weights), (second, others) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     assert first == second
     assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+class Shares(IterableDataset):
+    """Batches of sixteen, of which each process takes its share."""
+
+    def __iter__(self):
+        rank, size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        for batch in DataLoader(loader().dataset, batch_size=16):
+            yield [part[rank::size] for part in batch]
+
+
+def test_taylor_scores_are_of_the_whole_batch_whatever_the_processes(tmp_path):
+    pruning, alone = (Taylor(0.5, at=0.75) for _ in range(2))
+    torch.manual_seed(0)
+    module = Classifier()
+    twin, data = copy.deepcopy(module), DataLoader(Shares(), batch_size=None)
+    options = {**PROCESSES, "use_distributed_sampler": False}
+    trainer(tmp_path, pruning, Record(tmp_path, pruning), steps=4, **options).fit(module, data)
+    trainer(tmp_path, alone, steps=4).fit(twin, data)
+    checksum, _ = torch.load(tmp_path / "0.pt")
+    assert checksum == alone.masks.checksum()
 
 
 def test_gates_agree_across_ranks(tmp_path):
