@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.benchmarks import compaction, encoder, masks, overhead, step
+from experiments.benchmarks import compaction, encoder, language_model, masks, overhead, step
 from experiments.benchmarks.__main__ import NAMES, parse
 from experiments.benchmarks.results import Goal, Result, ratio, show, write
 from experiments.benchmarks.turns import arch_of, make_task, random_batches
+from prune_bench.measurement.size import measure_size
 from prune_bench.models.arch import block_weights
 from prune_bench.models.transducer import Transducer
+from prune_bench.models.transformer_lm import LanguageModel
 from prune_bench.models.wav2vec2 import Wav2Vec2
 from prune_bench.presets import preset
 
@@ -126,3 +128,29 @@ def test_result_is_printed_and_written(tmp_path, capsys):
     assert written["seconds"] == seconds
     assert written["goals"][0]["met"]
     assert written["hardware"]["threads"] == torch.get_num_threads()
+
+
+def test_language_models_train_beside_a_plain_loop_and_are_timed_factorised():
+    result = language_model.run(rounds=2, name="smoke", sizes=("smoke",))
+    assert {key: len(seconds) for key, seconds in result.seconds.items()} == {
+        language_model.DENSE: 2, language_model.TAYLOR: 2, language_model.PLAIN: 2,
+    }  # fmt: skip
+    assert [goal.at_least for goal in result.goals] == [False, True, False]
+    assert len(result.notes) == 4
+
+
+@torch.no_grad()
+def test_the_plain_language_model_looks_back_alone():
+    arch = language_model.arch_of(preset("smoke", "language_model"))
+    model = language_model.PlainModel(arch, 0.0).eval()
+    units = torch.randint(arch.vocabulary, (2, 6))
+    assert torch.allclose(model(units)[:, :4], model(units[:, :4]), atol=1e-5)
+    ours = sum(p.numel() for p in LanguageModel(arch).parameters())
+    assert sum(p.numel() for p in model.parameters()) == ours
+
+
+def test_factors_of_half_the_size():
+    arch = language_model.arch_of(preset("tiny", "language_model"))
+    full, half = (measure_size(LanguageModel(one))["blocks"] for one in (arch, language_model.halved(arch)))
+    embeddings = arch.vocabulary * arch.width
+    assert (half - embeddings) / (full - embeddings) == pytest.approx(0.5, abs=0.01)
