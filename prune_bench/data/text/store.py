@@ -76,11 +76,13 @@ def write_text_store(
         ends.write(np.int64(0).tobytes())
         for line in lines:
             text = spell(line.text)
+            if not text:
+                continue
             if text in held_out:
                 skipped[HELD_OUT] += 1
                 continue
             try:
-                pieces = list(cut(text, tokenizer, longest)) if text else []
+                pieces = list(cut(text, tokenizer, longest))
             except ValueError as error:
                 if not skip:
                     raise ValueError(f"{line.place}: {UNKNOWN}, {error}; correct it, or set text.on_bad=skip") from None

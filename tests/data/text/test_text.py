@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import resource
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def test_lines_become_spelled_sentences(config, tmp_path):
 
 
 def test_what_is_judged_is_not_trained_on(config, tmp_path, capsys):
-    write(tmp_path / "train.txt", "a red lamp", "A clock!", "an old boat", "two clocks")
+    write(tmp_path / "train.txt", "a red lamp", "A clock!", "", "an old boat", "two clocks")
+    write(tmp_path / "test.txt", "two red boats", "", "a clock")
     corpus = prepare_text(config, tmp_path / "cache")
     assert decoded(corpus, "train") == ["a red lamp", "two clocks"]
     assert f"files train: 2 lines left out: 2 {HELD_OUT}" in capsys.readouterr().out
@@ -203,3 +205,21 @@ def test_writing_takes_constant_memory(tmp_path):
     assert len(TextStore.open(tmp_path / "160000")) == 160_000
     assert json.loads((tmp_path / "160000" / "index.json").read_text())["words"] == {"a": 320_000, "b": 160_000}
     assert peaks[1] - peaks[0] < 2_000
+
+
+def test_the_published_wikipedia_text_is_read(config, tmp_path):
+    folder = Path(os.environ.get("PRUNE_BENCH_DATA", "nowhere")) / "wikitext-2"
+    if not folder.is_dir():
+        pytest.skip("set PRUNE_BENCH_DATA to a folder that holds wikitext-2/")
+    text = config.text
+    text.name, text.root, text.train, text.dev, text.test = "wikitext2", str(folder), "valid.txt", "test.txt", ""
+    text.on_bad, config.tokenizer.kind, config.tokenizer.size = "skip", "sentencepiece", 200
+    corpus = prepare_text(config, tmp_path / "cache", progress=False)
+    train, test = corpus.splits["train"], corpus.splits["test"]
+    assert train.words["lobster"] == 14
+    assert len(train) > 5000
+    assert len(test) > 5000
+    assert max(train.lengths(np.arange(len(train)))) <= text.longest
+    (batch, *_) = text_evaluation(test, units=2000)
+    words = test.texts[int(batch.indices[0])]
+    assert corpus.tokenizer.decode(batch.units[0, 1:].tolist()) == words
