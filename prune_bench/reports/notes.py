@@ -81,7 +81,8 @@ def _decoding(row: Row) -> str:
     if "fusion" not in row:
         return "greedy decoding"
     weights = f"weight {row['fusion']['weight']:g}, internal {row['fusion']['internal']:g}"
-    return f"beam {row['config']['fusion']['beam']} with shallow fusion ({weights})"
+    speed = f", {row['rtf.decoding']:.3f} seconds a second of speech on a core" if "rtf.decoding" in row else ""
+    return f"beam {row['config']['fusion']['beam']} with shallow fusion ({weights}{speed})"
 
 
 def _hardware(results: Results) -> str:

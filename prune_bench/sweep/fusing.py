@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,9 @@ def error_rates(
     fusion: Fusion | None,
     report: Reporter,
 ) -> Row:
-    """`wer.` columns of every split, as of a recogniser's own row."""
+    """`wer.` columns of every split, as of a recogniser's own row, and how long a second of speech took to decode."""
     total, done, results = sum(len(one.texts) for one in encoded.values()), 0, {}
+    began = time.monotonic()
     for split, one in encoded.items():
         hypotheses = transcribe(
             recogniser, one, corpus.tokenizer, config.fusion.beam, config.measurement.max_symbols, fusion,
@@ -64,7 +66,14 @@ def error_rates(
         )  # fmt: skip
         done += len(one.texts)
         results[split] = judge(one.texts, hypotheses, config.measurement.bootstrap)
-    return by_split(results)
+    return {**by_split(results), "rtf.decoding": (time.monotonic() - began) / seconds_of(corpus, config)}
+
+
+def seconds_of(corpus: TextCorpus, config: Config) -> float:
+    """How much speech is decoded."""
+    assert corpus.speech is not None
+    count = config.fusion.utterances or None
+    return sum(sum(corpus.speech.splits[split].seconds[:count]) for split in JUDGED)
 
 
 def read_encoded(recogniser: Transducer, config: Config, corpus: TextCorpus) -> dict[str, Encoded]:
