@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -64,6 +64,11 @@ def setting_of(row: Row, by: Sequence[str]) -> Setting:
 def cell_of(row: Row, by: Sequence[str] = ()) -> Cell:
     """The cell that a row is one seed of."""
     return Cell.of(row["method"], round(row["sparsity"], 6), setting_of(row, by))
+
+
+def keys_of(settings: Iterable[Setting]) -> tuple[str, ...]:
+    """The keys that any of the settings names."""
+    return tuple(sorted({key for setting in settings for key, _ in setting}))
 
 
 def varied_keys(rows: Sequence[Row]) -> tuple[str, ...]:

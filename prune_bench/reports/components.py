@@ -16,7 +16,6 @@ from prune_bench.reports.matrices import Matrix, draw_matrix, number
 from prune_bench.reports.results import Results
 from prune_bench.reports.sheets import Heading, Sheet
 from prune_bench.reports.styles import SETTINGS
-from prune_bench.reports.tables import keys_of
 
 ALL, LAYERS = "all", "layers."
 WIDTH, HEIGHT = 3.2, 2.6
@@ -41,13 +40,8 @@ class ComponentFigure(Drawing):
     task: str = "language_model"
 
     @property
-    def by(self) -> tuple[str, ...]:
-        """The keys that tell the runs' settings apart."""
-        return keys_of(cell.setting for cell in self.lines.values())
-
-    def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
-        """What a sweep must run for this figure, as overrides of a configuration."""
-        return [{**cell.overrides(), **dict(self.fixed)} for cell in self.lines.values()]
+    def wanted(self) -> tuple[Cell, ...]:
+        return tuple(self.lines.values())
 
     def sheet(self, results: Results) -> Sheet:
         """One line for each component of each way of pruning."""

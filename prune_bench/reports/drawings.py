@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from prune_bench.reports.cells import Row
+from prune_bench.reports.cells import Cell, Row, Setting, keys_of
 from prune_bench.reports.files import write_text
 from prune_bench.reports.results import Results, Timing
 from prune_bench.reports.sheets import Sheet, to_csv, to_latex, to_markdown, to_text
@@ -15,14 +15,24 @@ from prune_bench.reports.styles import save
 
 
 class Drawing:
-    """A figure whose numbers make a sheet; a subclass gives `name`, `by`, `sheet` and `draw`."""
+    """A figure whose numbers make a sheet; a subclass gives `name`, `fixed`, `wanted`, `sheet` and `draw`."""
 
     name: str
+    fixed: Setting
+
+    @property
+    def wanted(self) -> Sequence[Cell]:
+        """The runs that the figure shows."""
+        raise NotImplementedError
 
     @property
     def by(self) -> tuple[str, ...]:
         """The keys that tell the runs' settings apart."""
-        raise NotImplementedError
+        return keys_of(cell.setting for cell in self.wanted)
+
+    def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
+        """What a sweep must run for this figure, as overrides of a configuration."""
+        return [{**cell.overrides(), **dict(self.fixed)} for cell in self.wanted]
 
     def sheet(self, results: Results) -> Sheet:
         """The numbers as text cells."""

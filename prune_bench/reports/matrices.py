@@ -16,7 +16,6 @@ from prune_bench.reports.drawings import Drawing
 from prune_bench.reports.results import Results
 from prune_bench.reports.sheets import MISSING, Heading, Sheet
 from prune_bench.reports.styles import INK, SETTINGS
-from prune_bench.reports.tables import keys_of
 
 Matrix = Mapping[tuple[str, str], float]  # by (row, column); what is unknown is absent
 SIDE = 0.52
@@ -55,13 +54,8 @@ class MatrixFigure(Drawing):
     task: str = "ctc"
 
     @property
-    def by(self) -> tuple[str, ...]:
-        """The keys that tell the runs' settings apart."""
-        return keys_of(cell.setting for cell in self.lines)
-
-    def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
-        """What a sweep must run for this figure, as overrides of a configuration."""
-        return [{**cell.overrides(), **dict(self.fixed)} for cell in self.lines]
+    def wanted(self) -> tuple[Cell, ...]:
+        return self.lines
 
     def sheet(self, results: Results) -> Sheet:
         """One line for each row of each matrix."""

@@ -19,7 +19,6 @@ from prune_bench.reports.drawings import Drawing
 from prune_bench.reports.results import Estimate, Results
 from prune_bench.reports.sheets import MISSING, Heading, Sheet
 from prune_bench.reports.styles import FAINT, LINE_STYLES, SETTINGS, label_right
-from prune_bench.reports.tables import keys_of
 
 WIDTH, HEIGHT = 3.9, 3.8
 AXES = {"": "removed, %", "size": "weights, millions", "flops.unit": "operations a unit, millions"}
@@ -83,7 +82,6 @@ class CurveFigure(Drawing):
     sparsities: tuple[float, ...]
     methods: tuple[str, ...] = ()
     lines: tuple[Line, ...] = ()
-    extended: tuple[float, ...] = ()
     references: tuple[str, ...] = ("dense",)
     fixed: Setting = ()
     timed: bool = False
@@ -91,27 +89,18 @@ class CurveFigure(Drawing):
     task: str = "ctc"
 
     @property
-    def by(self) -> tuple[str, ...]:
-        """The keys that tell the settings of panels and lines apart."""
-        return keys_of([*(panel.setting for panel in self.panels), *(line.setting for line in self.lines)])
+    def wanted(self) -> tuple[Cell, ...]:
+        cells = (cell_at(panel, line, one) for panel in self.panels for line in self.curves for one in self.asked(line))
+        return tuple(dict.fromkeys(cells))
 
     @property
     def curves(self) -> tuple[Line, ...]:
         """The references, then what is pruned."""
         return tuple(map(Line, self.references)) + (self.lines or tuple(map(Line, self.methods)))
 
-    def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
-        """What a sweep must run for this figure, as overrides of a configuration."""
-        cells = (cell for panel in self.panels for line in self.curves for cell in self.cells(panel, line, extended))
-        return [{**cell.overrides(), **dict(self.fixed)} for cell in dict.fromkeys(cells)]
-
-    def cells(self, panel: Panel, line: Line, extended: bool = True) -> list[Cell]:
-        """A line's points in a panel, by sparsity."""
-        return [cell_at(panel, line, sparsity) for sparsity in self.asked(line, extended)]
-
-    def asked(self, line: Line, extended: bool = True) -> list[float]:
+    def asked(self, line: Line) -> list[float]:
         """The sparsities of a line."""
-        return [0.0] if line.method in self.references else sorted(self.sparsities + self.extended * extended)
+        return [0.0] if line.method in self.references else sorted(self.sparsities)
 
     def sheet(self, results: Results) -> Sheet:
         """One line for each curve and sparsity that has a run, one column a panel, behind what it is against."""
@@ -194,7 +183,7 @@ class CurveFigure(Drawing):
         """What is known of a panel: by line and sparsity."""
         found: dict[Line, dict[float, Point]] = {}
         for line in self.curves:
-            for cell in self.cells(panel, line):
+            for cell in (cell_at(panel, line, sparsity) for sparsity in self.asked(line)):
                 y = results.estimate(panel.quantity, cell)
                 x = results.estimate(panel.against, cell) if panel.against else Estimate(100 * cell.sparsity)
                 if x and y:

@@ -17,7 +17,6 @@ from prune_bench.reports.panels import reach, shown
 from prune_bench.reports.results import Results
 from prune_bench.reports.sheets import Heading, Sheet
 from prune_bench.reports.styles import LINE_STYLES, SETTINGS
-from prune_bench.reports.tables import keys_of
 
 WIDTH, HEIGHT, SPREAD = 4.0, 3.8, 0.7
 
@@ -43,13 +42,8 @@ class PercentileFigure(Drawing):
     task: str = "language_model"
 
     @property
-    def by(self) -> tuple[str, ...]:
-        """The keys that tell the runs' settings apart."""
-        return keys_of(cell.setting for cell in self.lines.values())
-
-    def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
-        """What a sweep must run for this figure, as overrides of a configuration."""
-        return [{**cell.overrides(), **dict(self.fixed)} for cell in self.lines.values()]
+    def wanted(self) -> tuple[Cell, ...]:
+        return tuple(self.lines.values())
 
     def sheet(self, results: Results) -> Sheet:
         """One line a model, three columns a quantity."""

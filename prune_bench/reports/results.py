@@ -56,6 +56,17 @@ def steps(row: Row) -> int:
     return row["config"]["final"]["steps"]
 
 
+def training_operations(row: Row, timing: Timing) -> float | None:
+    """Operations of all fits in 10^12: the counted ones of a forward pass, three times for each batch of an update."""
+    if row.get("updates.total") is None or "flops.encoder" not in row:
+        return None
+    config = row["config"]
+    features, fit = config["features"], config["dense" if row["method"] == "dense" else "final"]
+    frame = 1 / features["sample_rate"] if features["kind"] == "waveform" else features["hop_ms"] / 1000
+    speech = row["updates.total"] * fit["accumulate"] * fit["devices"] * fit["frames"] * frame
+    return 3 * row["flops.encoder"] * speech / config["pruning"]["reference_seconds"] / 1e12
+
+
 def _column(key: str, unit: float = 1.0) -> Callable[[Row, Timing], float | None]:
     return lambda row, timing: None if row.get(key) is None else row[key] / unit
 
@@ -99,6 +110,7 @@ QUANTITIES: dict[str, Callable[[Row, Timing], float | None]] = {
     "threshold": _column("threshold"),
     "reach.interval": lambda row, timing: rate(row) * max(1, round(row["config"]["pruning"]["interval"] * steps(row))),
     "reach.fit": lambda row, timing: rate(row) * steps(row),
+    "flops.training": training_operations,
     "minutes": _column("seconds.all_fits", 60),
     "overlap.moved": lambda row, timing: None if "overlap.start" not in row else 1 - row["overlap.start"],
     "overlap.least": least_overlap,

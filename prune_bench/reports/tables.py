@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports import columns, curves, dashboards, notes
-from prune_bench.reports.cells import Cell, Row, Setting, cell_of, varied_keys
+from prune_bench.reports.cells import Cell, Row, Setting, cell_of, keys_of, varied_keys
 from prune_bench.reports.columns import Column, Entry, Published
 from prune_bench.reports.figures import draw_sheet
 from prune_bench.reports.files import write_text
@@ -140,11 +140,6 @@ class Table:
         writer.writeheader()
         writer.writerows(lines)
         return buffer.getvalue()
-
-
-def keys_of(settings: Iterable[Setting]) -> tuple[str, ...]:
-    """The keys that any of the settings names."""
-    return tuple(sorted({key for setting in settings for key, _ in setting}))
 
 
 def table_of(rows: Sequence[Row], like: Table) -> Table:

@@ -74,6 +74,17 @@ def test_table1_counts_fine_tunings_beside_the_published_ones():
         assert results.estimate("fine_tunings", Cell(method, 0.9)).mean == count
 
 
+def test_figure1_counts_three_passes_for_each_batch_of_every_fit():
+    report = parp.FIGURES["parp-figure1"].report
+    rows = [{**one, "flops.encoder": 1e9, "updates.total": 100} for one in rows_of(report)]
+    config = rows[0]["config"]
+    seconds = config["final"]["frames"] / config["features"]["sample_rate"]
+    expected = 3 * 1e9 / config["pruning"]["reference_seconds"] * seconds * 100 / 1e12
+    results = Results(rows, by=report.by)
+    assert results.estimate("flops.training", Cell("parp", 0.9)).mean == pytest.approx(expected)
+    assert results.estimate("flops.training", Cell("imp", 0.9)).mean == pytest.approx(expected)
+
+
 def test_table2_keeps_the_two_sizes_apart(tmp_path):
     report = parp.TABLES["parp-table2"]
     report.write(rows_of(report), {}, tmp_path)

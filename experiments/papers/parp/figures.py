@@ -50,6 +50,7 @@ def make_figure1(scope: Scope) -> CurveFigure:
         panels=(
             Panel("fine-tunings", "fine_tunings", digits=0, bottom=0),
             Panel("updates of all fine-tunings", "updates.total", digits=0, bottom=0),
+            Panel("operations of training, 10\N{SUPERSCRIPT ONE}\N{SUPERSCRIPT TWO}", "flops.training", bottom=0),
             Panel("minutes of training", "minutes", bottom=0),
         ),
         methods=("omp", "imp", "parp"),
