@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from prune_bench.callbacks.base import PruningCallback, check_equal_across_ranks, loss_scale, planned_updates
 from prune_bench.callbacks.bindings import Binding, OnGroups, OnRanks, OnWeights
+from prune_bench.pruning import Infeasible
 from prune_bench.pruning.allocation import ALLOCATIONS
 from prune_bench.pruning.criteria import CRITERIA
 from prune_bench.pruning.masks import MaskSet
@@ -96,10 +97,10 @@ class ScoredPruning(PruningCallback):
             self.binding.prepare(pl_module)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        schedule = self.schedule(planned_updates(trainer))
-        self._pruner = Pruner(
-            self.criterion, self.binding.bind(pl_module), schedule, self.revival, self.seed, initial=self.mask
-        )
+        schedule, structure = self.schedule(planned_updates(trainer)), self.binding.bind(pl_module)
+        if self.sparsity > structure.most:
+            raise Infeasible(f"at most {structure.most:.1%} can be removed so, less than the asked {self.sparsity:.1%}")
+        self._pruner = Pruner(self.criterion, structure, schedule, self.revival, self.seed, initial=self.mask)
         if self._restored is not None:
             self._pruner.load_state_dict(self._restored)
             self._restored = None

@@ -8,7 +8,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from prune_bench.pruning import Infeasible
 from prune_bench.pruning.allocation import Ranked
 from prune_bench.pruning.criteria import Criterion, gate_gradient
 from prune_bench.pruning.masks import MaskSet
@@ -65,6 +64,7 @@ class Groups:
         self.score_side = score_side
         self.total = sum(weight.numel() for weight in self.targets.values())
         self.costs = {group.name: self._cost(group) for group in groups}
+        self.most = sum(self.costs[group.name] * group.size for group in groups) / self.total
         self.apply = Zeroing(lambda masks: output_factors(self.parameters, groups, masks))
 
     def _cost(self, group: UnitGroup) -> int:
@@ -140,13 +140,7 @@ def remove_units(scores: Mapping[str, Tensor], costs: Mapping[str, int], budget:
 
     A unit too large for what is left of the budget goes all the same if removed units of the smallest kind can be
     given back for it, highest scores first; otherwise it is passed over.
-
-    Raises:
-        Infeasible: all units together cost less.
     """
-    held = sum(costs[name] * score.numel() for name, score in scores.items())
-    if budget >= held + min(costs.values()):
-        raise Infeasible(f"all units together hold {held} of the {budget} weights that are to go")
     kept = {name: [True] * score.numel() for name, score in scores.items()}
     owners = [(name, index) for name, score in scores.items() for index in range(score.numel())]
     order = torch.cat([score.flatten() for score in scores.values()]).argsort(stable=True).tolist()

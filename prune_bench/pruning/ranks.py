@@ -46,6 +46,7 @@ class Ranks:
         self.factors, self.fixed = dict(factors), fixed
         self.replaced: list[Tensor] = []
         self.total = fixed + sum(pair.shape.numel() for pair in self.factors.values())
+        self.most = 1 - (fixed + sum(cost(1, pair.shape) for pair in self.factors.values())) / self.total
 
     def scores(self, criterion: Criterion, generator: torch.Generator, kept: Masks = NOTHING) -> dict[str, Tensor]:
         """Squared strengths: dropping components of orthogonal factors costs their sum in squared error."""

@@ -23,7 +23,12 @@ NOTHING: Masks = {}
 
 
 class Structure(Protocol):
-    """What `Pruner` needs of a structure. Units that `kept` removes score below all others."""
+    """What `Pruner` needs of a structure. Units that `kept` removes score below all others.
+
+    `most` is the largest fraction that can be removed.
+    """
+
+    most: float
 
     def scores(self, criterion: Criterion, generator: torch.Generator, kept: Masks = NOTHING) -> Ranked: ...
 
@@ -83,6 +88,7 @@ class Zeroing:
 class Weights:
     """Single weights. Exactly round(sparsity * P) of the P target weights go."""
 
+    most = 1.0
     replaced: tuple[Tensor, ...] = ()
 
     def __init__(self, targets: Mapping[str, Tensor], allocation: Allocation):

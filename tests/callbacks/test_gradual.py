@@ -13,9 +13,10 @@ from prune_bench.compaction import largest_difference
 from prune_bench.config import FitConfig
 from prune_bench.data.text.batches import TextData
 from prune_bench.data.text.store import TextStore
+from prune_bench.pruning import Infeasible
 from prune_bench.pruning.targets import find_targets
 from prune_bench.tasks.language_model import LanguageModelTask
-from tests.helpers.text import make_model, make_store
+from tests.helpers.text import WORDS, make_model, make_store
 
 FIT = FitConfig(steps=40, frames=64, learning_rate=1e-2)
 SMALLEST = {"weights": 1, "groups": 32, "ranks": 40}
@@ -210,3 +211,16 @@ def test_ranks_are_chosen_within_a_fit_alone():
 def test_an_unknown_structure_is_named():
     with pytest.raises(ValueError, match="structure='rank': choose weights, groups, heads, ranks"):
         Gradual(0.5, structure="rank")
+
+
+LAYERS = 2 * (4 * 16 * 16 + 2 * 16 * 24)
+RANK_ONE = 2 * (4 * (16 + 16) + 2 * (16 + 24))
+
+
+@pytest.mark.parametrize(
+    ("structure", "stays"), [("heads", 2 * 2 * 16 * 24), ("groups", 0), ("ranks", RANK_ONE + 16 + WORDS.size)]
+)
+def test_more_than_a_structure_holds_is_infeasible_before_any_update(tmp_path, structure, stays):
+    most = 1 - (stays + (structure != "ranks") * 16 * WORDS.size) / (LAYERS + 16 * WORDS.size)
+    with pytest.raises(Infeasible, match=f"at most {most:.1%} can be removed so, less than the asked 99.9%"):
+        fit(tmp_path, Gradual(0.999, structure=structure))
