@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from statistics import median
-from time import perf_counter
 
 import torch
 from torch import Tensor
@@ -17,7 +15,7 @@ from torchaudio.models import Wav2Vec2Model, wav2vec2_model
 from experiments.benchmarks.masks import resident
 from experiments.benchmarks.overhead import HookClock, sum_laps
 from experiments.benchmarks.results import Goal, Result, ratio, spread
-from experiments.benchmarks.turns import UNITS_A_SECOND, Variant, precision_on, quiet, take_turns
+from experiments.benchmarks.turns import UNITS_A_SECOND, PlainLoop, Variant, precision_on, quiet, take_turns
 from prune_bench.callbacks import PARP
 from prune_bench.config import Config
 from prune_bench.data.batches import Batch
@@ -42,7 +40,7 @@ def run(rounds: int = ROUNDS, device: str = "cpu", name: str = "tiny", memory: s
     variants = {
         DENSE: Variant(make_task(config), precision=precision),
         PRUNED: Variant(make_task(config), [callback], precision=precision),
-        PLAIN: PlainLoop(config, precision),
+        PLAIN: PlainLoop(plain_model(arch_of(config)), plain_loss, precision),
     }
     take_turns(list(variants.values()), noise(config, 4), rounds * interval, interval, device, in_a_row=interval)
     result = Result(f"Fine-tuning steps of the encoder, {name}, {device}")
@@ -71,37 +69,6 @@ def measure_memory(result: Result, name: str) -> None:
     result.goals.append(Goal("PARP: peak memory over dense, of the weights'", more, 0.3, at_least=False))
 
 
-class PlainLoop(Variant):
-    """The same steps without Lightning and without this project's classes."""
-
-    def __init__(self, config: Config, precision: str):
-        super().__init__(make_task(config), precision=precision)
-        torch.manual_seed(0)
-        self.model = plain_model(arch_of(config))
-        self.model.feature_extractor.requires_grad_(False)
-
-    def fit(self, batches: Sequence[Batch], steps: int, device: str, threads: int) -> None:
-        torch.set_num_threads(threads)
-        model = self.model.to(device).train()
-        learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(learned, 1e-4, betas=(0.9, 0.98), fused=True)
-        half = torch.bfloat16 if self.precision == "bf16-mixed" else None
-        for number in range(steps):
-            self.done.release()
-            self.go.acquire()
-            start = perf_counter()
-            with torch.autocast(device, half, enabled=half is not None):
-                loss = plain_loss(model, batches[number % len(batches)], device)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(learned, 5.0)
-            optimizer.step()
-            if device == "cuda":
-                torch.cuda.synchronize()
-            self.seconds.append(perf_counter() - start)
-        self.done.release()
-
-
 def plain_loss(model: Wav2Vec2Model, batch: Batch, device: str) -> Tensor:
     logits, lengths = model(batch.features.squeeze(-1).to(device), batch.lengths.to(device))
     scores = logits.float().log_softmax(-1).transpose(0, 1)
@@ -109,11 +76,13 @@ def plain_loss(model: Wav2Vec2Model, batch: Batch, device: str) -> Tensor:
 
 
 def plain_model(arch: Wav2Vec2Arch) -> Wav2Vec2Model:
-    """torchaudio's own encoder of the same widths."""
-    return wav2vec2_model(
+    """torchaudio's own encoder of the same widths, its convolutions frozen."""
+    model = wav2vec2_model(
         arch.norm, list(arch.convs), arch.conv_bias, arch.width, 0.0, arch.position_kernel, arch.position_groups,
         len(arch.layers), arch.layers[0].heads, 0.0, arch.layers[0].ffn, 0.0, 0.0, arch.norm_first, 0.0, VOCABULARY,
     )  # fmt: skip
+    model.feature_extractor.requires_grad_(False)
+    return model
 
 
 def arch_of(config: Config) -> Wav2Vec2Arch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from time import perf_counter
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from experiments.benchmarks.overhead import HookClock, sum_laps
 from experiments.benchmarks.results import Goal, Result, ratio, spread
-from experiments.benchmarks.turns import Variant, precision_on, take_turns
+from experiments.benchmarks.turns import PlainLoop, Variant, precision_on, take_turns
 from prune_bench.callbacks import Gradual
 from prune_bench.config import Config
 from prune_bench.data.text.batches import TextBatch
@@ -39,7 +39,7 @@ def run(
     variants = {
         DENSE: Variant(make_task(config), precision=precision),
         TAYLOR: Variant(make_task(config), [callback], precision=precision),
-        PLAIN: PlainLoop(config, precision),
+        PLAIN: PlainLoop(PlainModel(arch_of(config), config.lm.dropout), plain_loss, precision),
     }
     take_turns(list(variants.values()), sentences(config, 4), rounds * interval, interval, device, in_a_row=interval)
     laps = {key: sum_laps(variant.seconds, interval) for key, variant in variants.items()}
@@ -48,7 +48,7 @@ def run(
     for key, seconds in laps.items():
         over = f"{ratio(seconds, laps[DENSE]) - 1:+.1%}" if key != DENSE else ""
         result.rows.append({"variant": key, f"{interval} steps, ms": spread(seconds), "over dense": over})
-    hooks = clock.seconds / ((rounds + 1) * interval) * len(laps[DENSE]) * interval / sum(laps[DENSE])
+    hooks = clock.seconds / (rounds + 1) / fmean(laps[DENSE])
     result.goals.append(Goal("Taylor scores and removals: share of a step", hooks, 0.03, at_least=False))
     result.goals.append(Goal("throughput over the plain loop's", ratio(laps[PLAIN], laps[DENSE]), 1.0, at_least=True))
     result.notes.append(f"all in {precision}; rounds of {interval} steps, in each of which once more is removed")
@@ -78,37 +78,6 @@ def halved(arch: LanguageModelArch) -> LanguageModelArch:
     return arch.with_ranks({name: rows * columns // (2 * (rows + columns)) for name, (rows, columns) in shapes.items()})
 
 
-class PlainLoop(Variant):
-    """The same steps without Lightning and without this project's classes."""
-
-    def __init__(self, config: Config, precision: str):
-        super().__init__(make_task(config), precision=precision)
-        torch.manual_seed(0)
-        self.model = PlainModel(arch_of(config), config.lm.dropout)
-
-    def fit(self, batches: Sequence[TextBatch], steps: int, device: str, threads: int) -> None:  # type: ignore[override]
-        torch.set_num_threads(threads)
-        model = self.model.to(device).train()
-        optimizer = torch.optim.AdamW(model.parameters(), 1e-4, betas=(0.9, 0.98), fused=True)
-        half = torch.bfloat16 if self.precision == "bf16-mixed" else None
-        for number in range(steps):
-            self.done.release()
-            self.go.acquire()
-            start = perf_counter()
-            batch = batches[number % len(batches)]
-            with torch.autocast(device, half, enabled=half is not None):
-                scores = model(batch.units.to(device))
-                loss = F.cross_entropy(scores.float().flatten(0, 1), batch.targets.to(device).flatten())
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            optimizer.step()
-            if device == "cuda":
-                torch.cuda.synchronize()
-            self.seconds.append(perf_counter() - start)
-        self.done.release()
-
-
 class PlainModel(nn.Module):
     """torch's own encoder of the same widths, causal, its attention scaled-dot-product."""
 
@@ -125,6 +94,11 @@ class PlainModel(nn.Module):
         stream = F.embedding(units, self.units) * math.sqrt(width) + sinusoids(places, width)
         mask = nn.Transformer.generate_square_subsequent_mask(length, device=units.device, dtype=stream.dtype)
         return self.encoder(stream, mask, is_causal=True) @ self.units.T
+
+
+def plain_loss(model: PlainModel, batch: TextBatch, device: str) -> Tensor:
+    scores = model(batch.units.to(device))
+    return F.cross_entropy(scores.float().flatten(0, 1), batch.targets.to(device).flatten())
 
 
 def arch_of(config: Config) -> LanguageModelArch:

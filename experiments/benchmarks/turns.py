@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from prune_bench.config import Config
@@ -24,21 +26,39 @@ from prune_bench.tasks.transducer import TransducerTask
 UNITS_A_SECOND = 6
 
 
-class Variant(Callback):
-    """One fit that waits for its turn before every step and notes how long each took.
+class Fit(ABC):
+    """A fit that waits for its turn before every step and notes how long each took; it runs in a thread of its own."""
 
-    A step lasts from the start of one batch to the start of the next: callbacks, optimizer, logging and the end of an
-    epoch are all in it. It must come first among the callbacks. `fit` runs in a thread of its own.
-    """
-
-    def __init__(self, task: LightningModule, callbacks: Sequence[Callback] = (), precision: Any = "32-true"):
-        self.task, self.callbacks, self.precision = task, list(callbacks), precision
+    def __init__(self) -> None:
         self.seconds: list[float] = []
         self.go, self.done = threading.Semaphore(0), threading.Semaphore(0)
         self.error: BaseException | None = None
+
+    @abstractmethod
+    def fit(self, batches: Sequence[Any], steps: int, device: str, threads: int) -> None:
+        """Take `steps` steps, each after its turn came."""
+
+    def turn(self) -> None:
+        """Let the fit take one step and wait for its end."""
+        self.go.release()
+        self.done.acquire()
+        if self.error is not None:
+            raise self.error
+
+
+class Variant(Fit, Callback):
+    """Lightning's fit of `task`.
+
+    A step lasts from the start of one batch to the start of the next: callbacks, optimizer, logging and the end of an
+    epoch are all in it. It must come first among the callbacks.
+    """
+
+    def __init__(self, task: LightningModule, callbacks: Sequence[Callback] = (), precision: Any = "32-true"):
+        super().__init__()
+        self.task, self.callbacks, self.precision = task, list(callbacks), precision
         self._start = 0.0
 
-    def fit(self, batches: Sequence[Batch], steps: int, device: str, threads: int) -> None:
+    def fit(self, batches: Sequence[Any], steps: int, device: str, threads: int) -> None:
         torch.set_num_threads(threads)
         try:
             trainer = Trainer(
@@ -59,13 +79,6 @@ class Variant(Callback):
         finally:
             self.done.release()
 
-    def turn(self) -> None:
-        """Let the fit take one step and wait for its end."""
-        self.go.release()
-        self.done.acquire()
-        if self.error is not None:
-            raise self.error
-
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._finish_step(pl_module)
         self.done.release()
@@ -82,8 +95,37 @@ class Variant(Callback):
             self.seconds.append(perf_counter() - self._start)
 
 
+class PlainLoop(Fit):
+    """The same steps without Lightning and without this project's classes: `loss` of a plain `model`."""
+
+    def __init__(self, model: nn.Module, loss: Callable[[Any, Any, str], Tensor], precision: str):
+        super().__init__()
+        self.model, self.loss, self.precision = model, loss, precision
+
+    def fit(self, batches: Sequence[Any], steps: int, device: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.model.to(device).train()
+        learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(learned, 1e-4, betas=(0.9, 0.98), fused=True)
+        half = torch.bfloat16 if self.precision == "bf16-mixed" else None
+        for number in range(steps):
+            self.done.release()
+            self.go.acquire()
+            start = perf_counter()
+            with torch.autocast(device, half, enabled=half is not None):
+                loss = self.loss(self.model, batches[number % len(batches)], device)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(learned, 5.0)
+            optimizer.step()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            self.seconds.append(perf_counter() - start)
+        self.done.release()
+
+
 def take_turns(
-    variants: Sequence[Variant], batches: Sequence[Batch], steps: int, warmup: int, device: str, in_a_row: int = 1
+    variants: Sequence[Fit], batches: Sequence[Any], steps: int, warmup: int, device: str, in_a_row: int = 1
 ) -> None:
     """Fit all variants for `warmup` + `steps` steps, `in_a_row` each in turn; each then holds `steps` seconds.
 

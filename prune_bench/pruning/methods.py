@@ -21,7 +21,8 @@ class Method:
     weights choose the first mask: those it starts from, the dense model's, those of iterative rounds, or nobody's
     ("chance"). `target` is what the asked fraction is a fraction of: "size" or "flops". `kinds` are the unit kinds it
     may remove, `knobs` the keys of the `pruning` section that shape it. An `unfrozen` method trains all weights from
-    the start where `finetuning.head_only` lets the others begin with the head, as PARP's authors do.
+    the start where `finetuning.head_only` lets the others begin with the head, as PARP's authors do. `fit` is the
+    section of the configuration that its training follows.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Method:
     options: Mapping[str, float] = field(default_factory=dict)
     knobs: tuple[str, ...] = ()
     unfrozen: bool = False
+    fit: str = "final"
     source: str = ""
 
 
@@ -53,6 +55,7 @@ _DENSE = Method(
     revival="-",
     start="pretrained",
     kinds=(),
+    fit="dense",
 )
 _OMP = Method(
     name="omp",
@@ -140,7 +143,7 @@ _WITHOUT_LOCAL = tuple(kind for kind in ALL_KINDS if kind != "hidden_local")
 
 _ROWS = (
     _DENSE,
-    replace(_DENSE, name="continue_ft", label="Dense, trained on", start="dense"),
+    replace(_DENSE, name="continue_ft", label="Dense, trained on", start="dense", fit="final"),
     replace(_DENSE, name="scratch", label="Dense of this size", start="random"),
     replace(_DENSE, name="unpretrained", label="Dense, not pretrained", start="random", unfrozen=True),
     replace(_OMP, name="rp", label="RP", criterion="random", ranked="chance"),

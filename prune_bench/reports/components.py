@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from prune_bench.reports import notes
-from prune_bench.reports.cells import Cell, Row, Setting
+from prune_bench.reports.cells import Cell, Row
 from prune_bench.reports.drawings import Drawing
 from prune_bench.reports.matrices import Matrix, draw_matrix, number
 from prune_bench.reports.results import Results
@@ -21,23 +21,12 @@ ALL, LAYERS = "all", "layers."
 WIDTH, HEIGHT = 3.2, 2.6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComponentFigure(Drawing):
-    """Kept fraction of each component (a row) in each layer (a column), with `lines` by title, `across` in a row.
+    """Kept fraction of each component (a row) in each layer (a column), with `lines` by title, `across` in a row."""
 
-    `published` are a paper's facts about its figure, `setting` what it was measured on; `fixed` holds what all share.
-    """
-
-    name: str
-    title: str
     lines: Mapping[str, Cell]
     across: int
-    published: tuple[str, ...]
-    setting: str
-    fixed: Setting = ()
-    timed: bool = False
-    compared: bool = False
-    task: str = "language_model"
 
     @property
     def wanted(self) -> tuple[Cell, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -14,11 +15,22 @@ from prune_bench.reports.sheets import Sheet, to_csv, to_latex, to_markdown, to_
 from prune_bench.reports.styles import save
 
 
+@dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """A figure whose numbers make a sheet; a subclass gives `name`, `fixed`, `wanted`, `sheet` and `draw`."""
+    """A figure whose numbers make a sheet; a subclass gives `wanted`, `sheet` and `draw`.
+
+    `published` are the facts that a paper states about its own figure, `setting` what it was measured on; `fixed` holds
+    what all runs share.
+    """
 
     name: str
-    fixed: Setting
+    title: str
+    published: tuple[str, ...]
+    setting: str
+    fixed: Setting = ()
+    timed: bool = False
+    compared: bool = False
+    task: str
 
     @property
     def wanted(self) -> Sequence[Cell]:

@@ -31,27 +31,19 @@ class Part:
     find: Callable[[Results], Matrix]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MatrixFigure(Drawing):
     """Heat maps side by side, their columns languages. `unit` says what an entry is, `limits` bound its colours.
 
-    `lines` are the runs, as cells; `fixed` holds what all share. `published` are a paper's facts about its figure.
+    `lines` are the runs, as cells.
     """
 
-    name: str
-    title: str
     parts: tuple[Part, ...]
     columns: tuple[str, ...]
     lines: tuple[Cell, ...]
     unit: str
     limits: tuple[float, float]
-    published: tuple[str, ...]
-    setting: str
     colours: str = "Blues"
-    fixed: Setting = ()
-    compared: bool = False
-    timed: bool = False
-    task: str = "ctc"
 
     @property
     def wanted(self) -> tuple[Cell, ...]:

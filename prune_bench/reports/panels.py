@@ -66,27 +66,18 @@ class Point(NamedTuple):
     y: Estimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CurveFigure(Drawing):
     """`methods` at each of `sparsities`, and references that are not pruned as level lines, in every panel.
 
-    `lines` take the place of methods where these alone do not tell the curves apart. `published` are the facts that a
-    paper states about its own figure, `setting` what it was measured on; `fixed` holds what all runs share.
+    `lines` take the place of methods where these alone do not tell the curves apart.
     """
 
-    name: str
-    title: str
     panels: tuple[Panel, ...]
-    published: tuple[str, ...]
-    setting: str
     sparsities: tuple[float, ...]
     methods: tuple[str, ...] = ()
     lines: tuple[Line, ...] = ()
     references: tuple[str, ...] = ("dense",)
-    fixed: Setting = ()
-    timed: bool = False
-    compared: bool = False
-    task: str = "ctc"
 
     @property
     def wanted(self) -> tuple[Cell, ...]:

@@ -10,40 +10,32 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prune_bench.reports import notes
-from prune_bench.reports.cells import Cell, Setting
+from prune_bench.reports.cells import Cell
 from prune_bench.reports.counts import PARTS
 from prune_bench.reports.drawings import Drawing
-from prune_bench.reports.panels import reach, shown
+from prune_bench.reports.panels import Line, reach, shown
 from prune_bench.reports.results import Results
 from prune_bench.reports.sheets import Heading, Sheet
-from prune_bench.reports.styles import LINE_STYLES, SETTINGS
+from prune_bench.reports.styles import SETTINGS
 
 WIDTH, HEIGHT, SPREAD = 4.0, 3.8, 0.7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PercentileFigure(Drawing):
-    """`quantities` by title, a panel each, in the rarest, the middle and the most frequent part; `lines` by name.
+    """`quantities` by title, a panel each, in the rarest, the middle and the most frequent part; `lines` with sizes."""
 
-    A line's style is that of the name in `styles`. `published` are a paper's facts about its figure, `setting` what it
-    was measured on; `fixed` holds what all runs share.
-    """
-
-    name: str
-    title: str
     quantities: Mapping[str, str]
-    lines: Mapping[str, Cell]
-    styles: Mapping[str, str]
-    published: tuple[str, ...]
-    setting: str
-    fixed: Setting = ()
-    timed: bool = False
-    compared: bool = False
-    task: str = "language_model"
+    lines: tuple[tuple[Line, float], ...]
 
     @property
     def wanted(self) -> tuple[Cell, ...]:
-        return tuple(self.lines.values())
+        return tuple(self.cells.values())
+
+    @property
+    def cells(self) -> dict[str, Cell]:
+        """The runs by name."""
+        return {name_of(line, size): Cell.of(line.method, size, line.setting) for line, size in self.lines}
 
     def sheet(self, results: Results) -> Sheet:
         """One line a model, three columns a quantity."""
@@ -57,7 +49,7 @@ class PercentileFigure(Drawing):
                     for part in PARTS
                 ),
             ]
-            for name, cell in self.lines.items()
+            for name, cell in self.cells.items()
             if results.members(cell)
         ]
         below = [
@@ -66,7 +58,7 @@ class PercentileFigure(Drawing):
             + ", ".join(f"{part} from {low} to {high} %" for part, (low, high) in PARTS.items())
             + ", the rarest first.",
             *self.published,
-            *notes.describe_unfinished(results, list(self.lines.values())),
+            *notes.describe_unfinished(results, self.wanted),
         ]
         return Sheet(self.title, headings, [lines], below)
 
@@ -83,19 +75,25 @@ class PercentileFigure(Drawing):
         return figure
 
     def _draw_panel(self, axes: Axes, quantity: str, results: Results) -> None:
-        """The first line of a style is filled, the others are hollow."""
-        drawn: set[str] = set()
-        for i, (name, cell) in enumerate(self.lines.items()):
-            found = [results.estimate(f"{quantity}.{part}", cell) for part in PARTS]
+        """The first size of a line is filled, the others are hollow."""
+        drawn: set[Line] = set()
+        for i, (line, size) in enumerate(self.lines):
+            name = name_of(line, size)
+            found = [results.estimate(f"{quantity}.{part}", self.cells[name]) for part in PARTS]
             known = [estimate for estimate in found if estimate]
             if len(known) == len(PARTS):
-                colour, marker = LINE_STYLES[self.styles[name]]
+                colour, marker = line.style
                 x = [place + SPREAD * ((i + 0.5) / len(self.lines) - 0.5) for place in range(len(PARTS))]
                 bars = [[reach(one, side) for one in known] for side in ("low", "high")]
-                y, face = [one.mean for one in known], "white" if self.styles[name] in drawn else colour
+                y, face = [one.mean for one in known], "white" if line in drawn else colour
                 axes.errorbar(
                     x, y, bars, color=colour, elinewidth=0.8, linewidth=0, marker=marker, mfc=face, label=name
                 )
-                drawn.add(self.styles[name])
+                drawn.add(line)
         axes.set_xticks(range(len(PARTS)), list(PARTS))
         axes.set_xlabel("frequency of the words")
+
+
+def name_of(line: Line, size: float) -> str:
+    """A line at a sparsity, in words."""
+    return f"{line.label} {100 * size:g} %" if size else line.label

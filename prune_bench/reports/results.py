@@ -12,6 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from prune_bench.measurement.accuracy import average_rate
+from prune_bench.pruning.methods import find_method
 from prune_bench.reports.cells import Cell, Row, Setting, cell_of
 from prune_bench.reports.counts import PARTS, count, is_counted, ratio
 from prune_bench.reports.retained import lost
@@ -57,11 +58,14 @@ def steps(row: Row) -> int:
 
 
 def training_operations(row: Row, timing: Timing) -> float | None:
-    """Operations of all fits in 10^12: the counted ones of a forward pass, three times for each batch of an update."""
+    """Operations of all fits in 10^12: the counted ones of a forward pass, three times for each batch of an update.
+
+    An upper bound: frozen convolutions have no backward pass, and all fits are taken to have the last one's batches.
+    """
     if row.get("updates.total") is None or "flops.encoder" not in row:
         return None
     config = row["config"]
-    features, fit = config["features"], config["dense" if row["method"] == "dense" else "final"]
+    features, fit = config["features"], config[find_method(row["method"]).fit]
     frame = 1 / features["sample_rate"] if features["kind"] == "waveform" else features["hop_ms"] / 1000
     speech = row["updates.total"] * fit["accumulate"] * fit["devices"] * fit["frames"] * frame
     return 3 * row["flops.encoder"] * speech / config["pruning"]["reference_seconds"] / 1e12

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from prune_bench.config import Config
-from prune_bench.subjects.base import Subject
+from prune_bench.subjects.base import Subject, Timed
 from prune_bench.subjects.ctc import CtcRecognizer
 from prune_bench.subjects.language_model import LanguageModelSubject
 from prune_bench.subjects.transducer import TransducerRecognizer
@@ -16,7 +16,7 @@ SUBJECTS: dict[str, Callable[[Config], Subject]] = {
     "language_model": LanguageModelSubject,
 }
 
-__all__ = ["SUBJECTS", "Subject", "subject_of"]
+__all__ = ["SUBJECTS", "Subject", "Timed", "subject_of"]
 
 
 def subject_of(config: Config) -> Subject:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from lightning import LightningDataModule
 from torch import Tensor
@@ -46,6 +46,11 @@ class Subject(Protocol):
     def describe(self, model: Any, dense: Any) -> dict[str, Any]:
         """Columns of a row that tell what is left of each layer."""
 
+
+@runtime_checkable
+class Timed(Protocol):
+    """A subject whose models are timed."""
+
     def time(self, models: Mapping[str, Any], corpus: Any, progress: Progress) -> dict[str, Any]:
         """Seconds that each model takes, all timed side by side, and `_protocol`: how."""
 
@@ -63,9 +68,6 @@ class Recognizer:
     def batch_frames(self, model: Any) -> int:
         """How much a batch of evaluation may hold."""
         return self.config.measurement.batch_frames
-
-    def time(self, models: Mapping[str, Any], corpus: Corpus, progress: Progress) -> dict[str, Any]:
-        raise NotImplementedError
 
     def open(self, cache: Path, progress: bool) -> Corpus:
         return prepare(self.config, cache, progress)

@@ -11,7 +11,6 @@ from prune_bench.pruning.schedules import read_sizes, round_targets
 
 WHOLE = ("dense", "continue_ft", "unpretrained")
 STARTS = ("random", "pretrained", "dense")
-DENSE_RECIPE = ("dense", "scratch", "unpretrained")
 
 
 def normalise(config: Config) -> Config:
@@ -102,12 +101,13 @@ def fine_tunings(config: Config) -> list[Config]:
 
 
 def recipe(config: Config) -> FitConfig:
-    """The fit of a run: the dense recipe for references, else the final fit or a round of it."""
+    """The fit of a run: the dense or the final one, as its method says, or a round of it."""
     if config.method == "pretraining":
         return config.pretraining.fit
     if config.method == "imp_round":
         return replace(config.final, steps=max(1, round(config.pruning.round * config.final.steps)))
-    return config.dense if config.method in DENSE_RECIPE else config.final
+    fit: FitConfig = getattr(config, find_method(config.method).fit)
+    return fit
 
 
 def run_id(config: Config) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from prune_bench.reports.cells import DENSE
 from prune_bench.reports.components import ComponentFigure
 from prune_bench.reports.panels import CurveFigure, Line, Panel
 from prune_bench.reports.percentiles import PercentileFigure
 
-from .grid import BEST, CHOSEN, FUSED, MEASURED, METHODS, SETTINGS, SIZES, STRUCTURES, at, scratch
+from .grid import BEST, CHOSEN, FUSED, MEASURED, METHODS, SETTINGS, SIZES, STRUCTURES, at
 
 SPLITS = ("test-clean", "test-other")
+BY_STRUCTURE = tuple(Line(BEST, SETTINGS[name], name) for name in STRUCTURES)
 METHODS_AND_SCRATCH = (*map(Line, METHODS), Line("scratch"))
 
 FIGURE1 = CurveFigure(
@@ -59,7 +59,7 @@ FIGURE3 = CurveFigure(
         Panel("perplexity", "ppl.test", digits=3, against="flops.unit"),
         *(Panel(f"{split}, WER %", f"wer.{split}", digits=2, against="flops.unit") for split in SPLITS),
     ),
-    lines=(*(Line(BEST, SETTINGS[name], name) for name in STRUCTURES), Line("scratch")),
+    lines=(*BY_STRUCTURE, Line("scratch")),
     published=("Published: low rank is the best trade-off at moderate compression; single weights give no speed.",),
     setting=MEASURED,
     sparsities=CHOSEN,
@@ -70,19 +70,14 @@ FIGURE4 = PercentileFigure(
     name="nnlm-figure4",
     title="Figure 4. Rare and frequent text",
     quantities={"perplexity": "ppl.test", **{f"{split}, WER %": f"wer.{split}" for split in SPLITS}},
-    lines={
-        "dense": DENSE,
-        **{f"{name} {100 * size:g} %": at(name, BEST, size) for name in STRUCTURES for size in CHOSEN[1:]},
-        **{f"from scratch {100 * size:g} %": scratch(size) for size in CHOSEN[1:]},
-    },
-    styles={
-        "dense": "dense",
-        **{f"{name} {100 * size:g} %": name for name in STRUCTURES for size in CHOSEN[1:]},
-        **{f"from scratch {100 * size:g} %": "scratch" for size in CHOSEN[1:]},
-    },
+    lines=(
+        (Line("dense"), 0.0),
+        *((line, size) for line in (*BY_STRUCTURE, Line("scratch")) for size in CHOSEN[1:]),
+    ),
     published=("Published: pruned models keep their accuracy on infrequent data.",),
     setting=MEASURED,
     fixed=FUSED,
+    task="language_model",
 )
 FIGURE5 = ComponentFigure(
     name="nnlm-figure5",
@@ -95,5 +90,6 @@ FIGURE5 = ComponentFigure(
     across=len(METHODS),
     published=("Published: attention heads can go at little cost.",),
     setting=MEASURED,
+    task="language_model",
 )
 FIGURES = {figure.name: figure for figure in (FIGURE1, FIGURE2, FIGURE3, FIGURE4, FIGURE5)}

@@ -54,6 +54,7 @@ def make_figure1(scope: Scope) -> CurveFigure:
             Panel("minutes of training", "minutes", bottom=0),
         ),
         methods=("omp", "imp", "parp"),
+        task="ctc",
         published=("Published: IMP grows linearly; at 90 % PARP takes 1 fine-tuning, OMP 2, IMP 10.",),
     )
 
@@ -71,6 +72,7 @@ def make_figure2(scope: Scope) -> MatrixFigure:
         lines=dense_cells(scope),
         unit="IOU with the mask of",
         limits=(0.3, 1.0),
+        task="ctc",
         published=("Published: all pairs of languages and MPI above 0.9; RP at chance, 0.333.",),
         setting=COMMON_VOICE,
         fixed=PHONES,
@@ -84,6 +86,7 @@ def make_figure3(scope: Scope) -> CurveFigure:
         title="Figure 3. Error rate against sparsity for three amounts of labels",
         panels=amounts("WER %"),
         methods=("omp", "imp", "parp", "parp_p"),
+        task="ctc",
         published=(
             "Published: 60-80 % cost PARP and PARP-P little; OMP, IMP and MPI are never below dense; PARP dips "
             "below it at low sparsity with 10 min; the gap to the others widens with sparsity; at the high end "
@@ -106,6 +109,7 @@ def make_figure4(scope: Scope) -> CurveFigure:
             Panel("CSR, all languages at once, PER %", "wer.test-clean", dutch(CSR, "+".join(languages))),
         ),
         methods=("omp", "parp"),
+        task="ctc",
         published=(
             "Published: OMP and PARP lose little to 50 % (H2L) and 70 % (CSR); PARP is better than OMP everywhere "
             "on H2L, only at high sparsity on CSR; joint training helps OMP at 60-80 % on H2L and not on CSR.",
@@ -129,6 +133,7 @@ def make_figure5(scope: Scope) -> CurveFigure:
         ),
         methods=("parp",),
         references=(),
+        task="ctc",
         published=(
             "Published: above 99.99 % from 20 % sparsity on. A revived weight must outgrow the threshold in n "
             "updates, each of at most about the learning rate.",
@@ -143,6 +148,7 @@ def make_figure6(scope: Scope) -> CurveFigure:
         title="Figure 6. PARP from a random mask and from magnitudes",
         panels=tuple(Panel(f"{split}, WER %", f"wer.{split}") for split in SPLITS),
         methods=("rp", "parp_random", "parp"),
+        task="ctc",
         published=("Published: from a random mask PARP is about as bad as random pruning.",),
     )
 
@@ -164,6 +170,7 @@ def make_figure7(scope: Scope) -> MatrixFigure:
         ),
         unit="relative gain over its own mask, in",
         limits=(-0.5, 0.1),
+        task="ctc",
         published=(
             "Published: with fixed masks languages cluster (for ru, masks of es, fr, it, ky and nl do much worse "
             "than those of sv, tr, tt and zh); with PARP nothing is lost.",
