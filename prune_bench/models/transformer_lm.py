@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prune_bench.models.arch import BlockArch, factorised, narrowed
-from prune_bench.models.layers import Dropout
+from prune_bench.models.layers import Dropout, attend
 from prune_bench.models.low_rank import LowRankLinear, make_linear
 from prune_bench.models.units import UnitGroup, read, written
 
@@ -83,7 +83,7 @@ class CausalAttention(nn.Module):
         if self.heads == 0:
             return self.out.bias.expand_as(x)
         query, key, value = self.project(x)
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        mixed = attend(query, key, value, causal=True)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
     def step(self, x: Tensor, keys: Tensor, values: Tensor, lengths: Tensor) -> Tensor:

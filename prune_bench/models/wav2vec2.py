@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torchaudio.models import Wav2Vec2Model, wav2vec2_model
 
 from prune_bench.models.arch import BlockArch, factorised, narrowed
+from prune_bench.models.layers import attend
 from prune_bench.models.low_rank import make_linear
 from prune_bench.models.units import UnitGroup, read, written
 
@@ -190,25 +191,33 @@ def resize(layer: Any, widths: BlockArch, arch: Wav2Vec2Arch) -> None:
     for name in ("q_proj", "k_proj", "v_proj"):
         setattr(attention, name, make_linear(arch.width, inner, ranks.get(f"attention.{name}")))
     attention.out_proj = make_linear(inner, arch.width, ranks.get("attention.out_proj"))
-    if widths.heads == 0:
-        layer.attention = NoAttention(attention)
+    layer.attention = Attention(attention)
     ffn.intermediate_dense = make_linear(arch.width, widths.ffn, ranks.get("feed_forward.intermediate_dense"))
     ffn.output_dense = make_linear(widths.ffn, arch.width, ranks.get("feed_forward.output_dense"))
 
 
-class NoAttention(nn.Module):
-    """What is left of an attention without heads: the bias of its output."""
+class Attention(nn.Module):
+    """torchaudio's attention, its layers in any size; without heads the bias of its output is left."""
 
+    k_proj: nn.Linear
+    v_proj: nn.Linear
+    q_proj: nn.Linear
     out_proj: nn.Linear
 
     def __init__(self, attention: Any):
         super().__init__()
-        self.embed_dim, self.num_heads, self.head_dim = attention.embed_dim, 0, attention.head_dim
+        self.embed_dim, self.dropout = attention.embed_dim, attention.dropout
+        self.num_heads, self.head_dim = attention.num_heads, attention.head_dim
         for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
-            setattr(self, name, getattr(attention, name).requires_grad_(name == "out_proj"))
+            setattr(self, name, getattr(attention, name).requires_grad_(self.num_heads > 0 or name == "out_proj"))
 
-    def forward(self, x: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
-        return self.out_proj.bias.expand_as(x), None
+    def forward(self, x: Tensor, attention_mask: Tensor | None = None, *_: Any, **__: Any) -> tuple[Tensor, None]:
+        if self.num_heads == 0:
+            return self.out_proj.bias.expand_as(x), None
+        layers, shape = (self.q_proj, self.k_proj, self.v_proj), (self.num_heads, self.head_dim)
+        query, key, value = (layer(x).unflatten(-1, shape).transpose(1, 2) for layer in layers)
+        mixed = attend(query, key, value, attention_mask, dropout=self.dropout if self.training else 0.0)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2)), None
 
 
 def normalize(waveforms: Tensor, lengths: Tensor | None) -> Tensor:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from prune_bench.models.layers import DepthwiseConv, Dropout, TimeConv
+from prune_bench.models.layers import DepthwiseConv, Dropout, TimeConv, attend
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "kernel", "stride", "groups"), [
@@ -69,3 +70,22 @@ def test_dropout_is_drawn_from_the_global_seed_and_off_in_eval():
     assert not torch.equal(draws[0], draws[2])
     assert torch.equal(layer.eval()(x), x)
     assert torch.equal(Dropout(0.0)(x), x)
+
+
+@pytest.mark.parametrize("how", [{}, {"mask": True}, {"causal": True}], ids=("whole", "masked", "causal"))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_and_its_gradients_are_the_librarys(how, dtype):
+    torch.manual_seed(0)
+    exact = [torch.randn(2, 3, 7, 4, dtype=torch.float64, requires_grad=True) for _ in "qkv"]
+    mask = -1e4 * (torch.rand(2, 1, 7, 7) < 0.3) if "mask" in how else None
+    causal, weights = how.get("causal", False), torch.randn(2, 3, 7, 4, dtype=torch.float64)
+    expected = F.scaled_dot_product_attention(*exact, None if mask is None else mask.double(), is_causal=causal)
+    references = torch.autograd.grad((expected * weights).sum(), exact)
+    inputs = [x.detach().to(dtype).requires_grad_() for x in exact]
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        mixed = attend(*inputs, None if mask is None else mask.to(dtype), causal)
+    assert mixed.dtype == dtype
+    gradients = torch.autograd.grad((mixed.double() * weights).sum(), inputs)
+    close = 1e-5 if dtype == torch.float32 else 0.05
+    for found, reference in zip((mixed, *gradients), (expected, *references), strict=True):
+        torch.testing.assert_close(found.double(), reference, atol=close, rtol=close)
