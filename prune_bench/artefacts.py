@@ -57,7 +57,9 @@ def load_model(folder: str | Path) -> Any:
         model = made(described.from_dict(arch))
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (SafetensorError, RuntimeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder} is not a readable model ({str(error).splitlines()[0]}): train it again") from None
+        raise ValueError(
+            f"{folder} is not a readable model ({str(error).splitlines()[0]}): delete it and train it again"
+        ) from None
     return model.eval()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from prune_bench.config import Config
+from prune_bench.config import Config, CorpusConfig
 
+ENGLISH = ("fsdd", "librispeech")
+PLACE = "{language}"
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 CHOICES: dict[str, tuple[str, ...]] = {
     "task": ("transducer", "ctc", "language_model"),
@@ -20,7 +22,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "encoder.size": ("base", "large"),
     "encoder.norm": ("layer_norm", "group_norm"),
     "pretraining.corpus": ("espeak", "fsdd", "librispeech", "commonvoice", "manifest"),
-    "pruning.structure": ("groups", "weights", "ranks", "heads"),
+    "pruning.structure": ("groups", "weights", "weights+biases", "ranks", "heads"),
     "pruning.imp_step": ("original10", "remaining10"),
     "pruning.counter": ("exact", "paper_eq3"),
     "pruning.distillation_side": ("student", "teacher"),
@@ -51,5 +53,15 @@ def check(config: Config) -> None:
     for name, (width, heads) in widths.items():
         if width % heads:
             raise ValueError(f"{name}.width={width} is not a multiple of {name}.heads={heads}")
+    check_languages(config.corpus)
     if config.measurement.fused and (config.task != "language_model" or config.text.units != "speech"):
         raise ValueError("measurement.fused=true is for task=language_model with text.units=speech")
+
+
+def check_languages(corpus: CorpusConfig) -> None:
+    """Raise ValueError where a corpus does not have the languages that are asked of it."""
+    asked = corpus.joint or corpus.language
+    if corpus.name in ENGLISH and asked != "en":
+        raise ValueError(f"corpus.language={asked}: {corpus.name} is English; add for example corpus=commonvoice")
+    if corpus.name == "manifest" and "+" in corpus.joint and PLACE not in corpus.root:
+        raise ValueError(f"corpus.root={corpus.root}: write {PLACE} where the folders of {asked} differ")

@@ -24,10 +24,11 @@ from prune_bench.pruning.targets import Patterns
 class ScoredPruning(PruningCallback):
     """Masks drawn from scores on a schedule. Subclasses say which schedule and whether removed units may revive.
 
-    `structure` is "weights" (single weights, any LightningModule), "groups" (heads, FFN channels, convolution modules
-    of a model that offers `units()`), "heads" (these alone) or "ranks" (components of Linear layers, which the fit
-    factorises). `include`, `exclude` and `convolutions` choose the weights: see `find_targets`. `mask` stands in for
-    the first one drawn: a mask of another model of this shape, task or language.
+    `structure` is "weights" (single ones, any LightningModule), "weights+biases" (those of their layers too),
+    "groups" (heads, FFN channels, convolution modules of a model that offers `units()`), "heads" (these alone) or
+    "ranks" (components of Linear layers, which the fit factorises). `include`, `exclude` and `convolutions` choose the
+    weights: see `find_targets`. `mask` stands in for the first one drawn: a mask of another model of this shape, task
+    or language.
     """
 
     revival = "hard"
@@ -52,6 +53,7 @@ class ScoredPruning(PruningCallback):
         choice = {"include": include, "exclude": exclude, "convolutions": convolutions}
         bindings: dict[str, Binding] = {
             "weights": OnWeights(choice, ALLOCATIONS[allocation]),
+            "weights+biases": OnWeights({**choice, "biases": True}, ALLOCATIONS[allocation]),
             "groups": OnGroups(choice, kinds, self.score_side),
             "heads": OnGroups(choice, ("heads",), self.score_side),
             "ranks": OnRanks(choice),

@@ -49,8 +49,9 @@ class EncoderConfig:
 class PretrainingConfig:
     """Where a wav2vec 2.0 encoder's weights come from, and how its own pretraining runs.
 
-    `source` is `own`, `random`, or published weights: a bundle's name (`wav2vec2` in the encoder's size, `xlsr-53`), a
-    Hugging Face folder, a fairseq checkpoint.
+    `source` is `own`, `random`, or published weights: a bundle's name (`wav2vec2-base`, `xlsr-53`), a Hugging Face
+    folder, a fairseq checkpoint; behind a `+` those for several `languages`. `wav2vec2` is short for the bundle in the
+    encoder's size, and XLSR-53.
     Languages join with `+` and share `utterances` evenly; `corpus`, `root` and `train` say whose audio is heard.
     Each frame starts a hidden stretch of `length` frames with chance `start`; `clusters` units are predicted, and a
     visible frame counts `visible` times as much as a hidden one (0 in HuBERT).

@@ -16,7 +16,7 @@ from prune_bench.data.corpora import SPLITS
 from prune_bench.data.extraction import feature_stores
 from prune_bench.data.phones import with_phones
 from prune_bench.data.store import FeatureStore, cached, describe, join, merge
-from prune_bench.data.tokenizers import VERSION, Textless, Tokenizer, load_tokenizer, train_tokenizer
+from prune_bench.data.tokenizers import UNKNOWN, VERSION, Textless, Tokenizer, load_tokenizer, train_tokenizer
 from prune_bench.models.wav2vec2 import frames_of, read_convs
 
 __all__ = ["Batch", "Corpus", "FeatureStore", "LogMel", "SpecAugment", "SpeechData", "evaluation_batches", "prepare",
@@ -129,7 +129,7 @@ def find_fault(text: str, frames: int, tokenizer: Tokenizer) -> tuple[str, str] 
     try:
         units = tokenizer.encode(text)
     except ValueError as error:
-        return "character outside the vocabulary", f"character outside the vocabulary, {error}"
+        return UNKNOWN, f"{UNKNOWN}, {error}"
     if len(units) > frames:
         reason = "transcript longer than its audio"
         return reason, f"{reason}, {len(units)} units for {frames} encoder frames"

@@ -23,7 +23,7 @@ MNEMONICS = (
 
 
 def phonemize(language: str, texts: Sequence[str]) -> list[str]:
-    """The phones of each text, without stress, tone and word boundaries. RuntimeError for an unknown language."""
+    """The phones of each text, without stress, tone and word boundaries. ValueError for an unknown language."""
     raw = transcribe(engine_name(language), texts)
     return [" ".join(clean(transcription, tonal=language == "zh")) for transcription in raw]
 

@@ -21,6 +21,7 @@ from typing import Any
 SYNCHRONOUS, DONT_EXIT, UTF8 = 2, 0x8000, 1
 RATE, PITCH = 1, 3
 IPA = 2
+SETTING = "setting voice"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def synthesize(voice: str, seed: int, requests: Sequence[Request]) -> tuple[int,
 def transcribe(voice: str, texts: Sequence[str]) -> list[str]:
     """How `voice` pronounces each text: the engine's own IPA, words apart by a space, phones within one by `_`.
 
-    Raises RuntimeError for a language that the engine lacks.
+    Raises ValueError for a language that the engine lacks.
     """
     return list(json.loads(run_engine(voice, {"seed": 1, "texts": list(texts)})))
 
@@ -60,6 +61,8 @@ def run_engine(voice: str, job: dict[str, Any]) -> bytes:
     done = subprocess.run(command, input=json.dumps(job).encode(), capture_output=True, cwd=data.parent)
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit status {done.returncode}"]
+        if lines[-1].startswith(SETTING):
+            raise ValueError(f"voice {voice!r}: eSpeak NG has no such language; correct corpus.language")
         raise RuntimeError(f"eSpeak NG failed for voice {voice!r}: {lines[-1]}")
     return done.stdout
 
@@ -123,7 +126,7 @@ def main() -> None:
     if sample_rate <= 0:
         raise SystemExit(f"initialisation returned {sample_rate}")
     checked(engine.espeak_ng_SetRandSeed(ctypes.c_long(job["seed"])), f"setting seed {job['seed']}")
-    checked(engine.espeak_SetVoiceByName(job["voice"].encode()), f"setting voice {job['voice']!r}")
+    checked(engine.espeak_SetVoiceByName(job["voice"].encode()), f"{SETTING} {job['voice']!r}")
     if "texts" in job:
         engine.espeak_TextToPhonemes.restype = ctypes.c_char_p
         output.write(json.dumps([pronounce(engine, text) for text in job["texts"]]).encode())

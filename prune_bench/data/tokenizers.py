@@ -16,6 +16,7 @@ import sentencepiece
 from prune_bench.config import TokenizerConfig
 
 BLANK = 0
+UNKNOWN = "unit outside the vocabulary"
 VERSION = 1
 
 

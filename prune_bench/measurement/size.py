@@ -8,6 +8,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from prune_bench.pruning.targets import with_biases
+
 
 class Sized(Protocol):
     """A model that knows its encoder's weights, and which of them are prunable."""
@@ -21,15 +23,16 @@ class Sized(Protocol):
     def state_dict(self) -> dict[str, Tensor]: ...
 
 
-def measure_size(model: Sized, folder: str | Path | None = None) -> dict[str, int]:
+def measure_size(model: Sized, folder: str | Path | None = None, biases: bool = False) -> dict[str, int]:
     """Counts of parameters and the bytes of the files in `folder`.
 
-    Returns `blocks` and `blocks_nonzero` (weight matrices of the encoder layers: what sparsity is a fraction of),
-    `encoder` (all its parameters), `total` and `total_nonzero` (the whole model) and `bytes`: of the saved model in
-    `folder`, of the parameters and buffers in memory without one.
+    Returns `blocks` and `blocks_nonzero` (weight matrices of the encoder layers, and with `biases` what is added to
+    their products: what sparsity is a fraction of), `encoder` (all its parameters), `total` and `total_nonzero` (the
+    whole model) and `bytes`: of the saved model in `folder`, of the parameters and buffers in memory without one.
     """
     parameters = dict(model.named_parameters())
-    blocks = [parameters[name] for name in model.block_matrices()]
+    names = model.block_matrices()
+    blocks = [parameters[name] for name in (with_biases(names, parameters) if biases else names)]
     return {
         "blocks": _count(blocks),
         "blocks_nonzero": _nonzero(blocks),

@@ -18,6 +18,7 @@ import torchaudio
 from safetensors.torch import load_file
 from torch import Tensor
 
+from prune_bench.config import PretrainingConfig
 from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch, read_convs
 
 BUNDLES = {
@@ -46,6 +47,7 @@ HUGGING_FACE_KEYS = {
     "position_groups": "num_conv_pos_embedding_groups",
     "norm_first": "do_stable_layer_norm",
 }
+MULTILINGUAL = "xlsr-53"
 Renames = Sequence[tuple[str, str]]
 BLOCK = "encoder.transformer.layers"
 HUGGING_FACE: Renames = (
@@ -69,6 +71,22 @@ FAIRSEQ: Renames = (
     (r"encoder\.layers\.(\d+)\.final_layer_norm\.(.*)", rf"{BLOCK}.\1.final_layer_norm.\2"),
     (r"(?:mask_emb|quantizer|project_q|final_proj|target_glu|proj\.).*", ""),
 )
+
+
+def published(pretraining: PretrainingConfig, size: str) -> str | None:
+    """The source of a configuration's weights, of an encoder of that size; None where it has no published ones.
+
+    Of two sources the second holds several languages and serves where pretraining names several.
+    """
+    source = f"wav2vec2-{size}+{MULTILINGUAL}" if pretraining.source == "wav2vec2" else pretraining.source
+    if source in ("own", "random"):
+        return None
+    one, _, many = source.partition("+")
+    if "+" not in pretraining.languages:
+        return one
+    if not many and one != MULTILINGUAL:
+        raise ValueError(f"pretraining.source={source} has one language: write {source}+ and a multilingual source")
+    return many or one
 
 
 def load_pretrained(source: str | Path) -> Wav2Vec2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from typing import Any
 
@@ -18,14 +18,19 @@ def find_core(module: nn.Module) -> nn.Module:
 
 
 def find_targets(
-    module: nn.Module, include: Patterns = (), exclude: Patterns = (), convolutions: bool = False
+    module: nn.Module,
+    include: Patterns = (),
+    exclude: Patterns = (),
+    convolutions: bool = False,
+    biases: bool = False,
 ) -> dict[str, Tensor]:
     """The prunable weights of `module` by name: the denominator of every sparsity.
 
     A model that offers `block_matrices()` decides itself (the weight matrices of its encoder blocks). On any other
     module: the weights of Linear layers except the first and the last one, which carry input and output; with
     `convolutions`, those of convolutions too. `include` and `exclude` are shell patterns over parameter names
-    (`*attention*`); `include` overrides the rule for first and last layers.
+    (`*attention*`); `include` overrides the rule for first and last layers. With `biases` those of the chosen layers
+    are prunable as well.
 
     Raises:
         ValueError: nothing matches, or a matched weight is parametrised (weight norm, torch's own pruning).
@@ -43,11 +48,19 @@ def find_targets(
             f"nothing to prune in {type(module).__name__}: no weight matches include={list(include)} "
             f"exclude={list(exclude)}; by default Linear weights but the first and last (convolutions=True adds more)"
         )
+    if biases:
+        names = with_biases(names, parameters)
     for name in names:
         layer = core.get_submodule(name.rpartition(".")[0])
         if name not in parameters or is_parametrized(layer) or hasattr(layer, "weight_g"):
             raise ValueError(f"{name} is parametrised and cannot be pruned in place: add exclude=[{name!r}]")
     return {name: parameters[name] for name in names}
+
+
+def with_biases(weights: Sequence[str], parameters: Mapping[str, Tensor]) -> list[str]:
+    """Names of weights, then of the biases beside them."""
+    paired = (f"{name.removesuffix('weight')}bias" for name in weights if name.endswith("weight"))
+    return [*weights, *(name for name in paired if name in parameters)]
 
 
 def _layer_weights(module: nn.Module, convolutions: bool) -> Iterator[str]:

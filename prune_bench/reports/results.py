@@ -67,7 +67,7 @@ def training_operations(row: Row, timing: Timing) -> float | None:
     config = row["config"]
     features, fit = config["features"], config[find_method(row["method"]).fit]
     frame = 1 / features["sample_rate"] if features["kind"] == "waveform" else features["hop_ms"] / 1000
-    speech = row["updates.total"] * fit["accumulate"] * fit["devices"] * fit["frames"] * frame
+    speech = row["updates.total"] * fit["accumulate"] * fit["frames"] * frame
     return 3 * row["flops.encoder"] * speech / config["pruning"]["reference_seconds"] / 1e12
 
 

@@ -15,14 +15,13 @@ from prune_bench.data.tokenizers import Tokenizer
 from prune_bench.decoding.ctc import collapse
 from prune_bench.measurement.flops import count_in_passing
 from prune_bench.measurement.size import kept_fractions
-from prune_bench.models.pretrained import BUNDLES, load_pretrained
+from prune_bench.models.pretrained import load_pretrained, published
 from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch, read_convs
 from prune_bench.pruning.methods import find_method
 from prune_bench.subjects.base import Recognizer
 from prune_bench.tasks.ctc import CtcTask
 
 HEAD = "aux."
-UNPUBLISHED = ("own", "random")
 
 
 class CtcRecognizer(Recognizer):
@@ -34,16 +33,15 @@ class CtcRecognizer(Recognizer):
         return made(self.config, cache, progress)
 
     def make_task(self, run: FitConfig, tokenizer: Tokenizer) -> CtcTask:
-        config, source = self.config, self.config.pretraining.source
+        config, source = self.config, published(self.config.pretraining, self.config.encoder.size)
         if config.method == "scratch":
             raise ValueError("method=scratch is of task=transducer: compare with method=unpretrained")
-        sized = f"{source}-{config.encoder.size}"
-        published = None if source in UNPUBLISHED else load_pretrained(sized if sized in BUNDLES else source)
-        arch = published.arch if published else make_arch(config.encoder)
+        weights = load_pretrained(source) if source else None
+        arch = weights.arch if weights else make_arch(config.encoder)
         tuning = config.finetuning
         model = Wav2Vec2(replace(arch, vocabulary=tokenizer.size), tuning.dropout, tuning.layer_drop)
-        if published and config.method != "unpretrained":
-            self.adopt(model, published)
+        if weights and config.method != "unpretrained":
+            self.adopt(model, weights)
         head_only = 0.0 if find_method(config.method).unfrozen else tuning.head_only
         return CtcTask(model, run, config.features, head_only, config.seed, tokenizer)
 

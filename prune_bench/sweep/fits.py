@@ -28,7 +28,7 @@ from prune_bench.sweep.files import write_text
 from prune_bench.sweep.folders import run_folder
 from prune_bench.sweep.loggers import MetricsLogger, make_loggers, step_by_updates
 from prune_bench.sweep.progress import Reporter
-from prune_bench.sweep.runs import origin, path_of, ranked, recipe, run_id
+from prune_bench.sweep.runs import fine_tunings, origin, path_of, ranked, recipe, run_id
 from prune_bench.tasks.training import TrainingTask
 
 CHECKPOINT = "last.ckpt"
@@ -148,6 +148,7 @@ def make_task(config: Config, corpus: Any) -> TrainingTask:
     task = recognizer.make_task(recipe(config), corpus.tokenizer)
     if source is not None:
         recognizer.adopt(task.model, load_model(run_folder(source) / "model"))
+    task.earlier = sum(recipe(one).steps for one in fine_tunings(config)[:-1])
     return task
 
 

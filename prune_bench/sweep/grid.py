@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from prune_bench.config import Config
+from prune_bench.choices import PLACE
+from prune_bench.config import Config, CorpusConfig
 from prune_bench.identity import fingerprint
 from prune_bench.overrides import expand_grid, override, parse_overrides, suggest
 from prune_bench.presets import for_labels, preset
@@ -54,7 +55,7 @@ def read_grid(arguments: Sequence[str], tables: Mapping[str, Asked]) -> Grid:
     base = preset(_single(overrides, "preset", "tiny"), _single(overrides, "task", task))
     if asked and hasattr(asked, "narrowed"):
         words = {key: overrides.pop(key) for key in ("languages", "sparsity") if key in overrides}
-        asked = asked.narrowed(base.preset, words)
+        asked = asked.narrowed(base.preset, words, overrides.get("corpus.name", [base.corpus.name])[0])
     flags = [_flag(overrides, name, needs=table) for name in ("extended", "references")]
     if "method" in overrides:
         overrides["method"] = [_known_method(name) for name in overrides["method"]]
@@ -67,12 +68,26 @@ def read_grid(arguments: Sequence[str], tables: Mapping[str, Asked]) -> Grid:
 
 def _in_order(configs: Sequence[Config]) -> list[Config]:
     """Each run once, seed by seed, its dense model first."""
+    _check_folders([config.corpus for config in configs])
     for key, found in {"preset": {c.preset for c in configs}, "corpus": {c.corpus.name for c in configs}}.items():
         if len(found) > 1:
             raise ValueError(f"{key}={','.join(sorted(found))}: a table holds one {key}, start one command for each")
     ordered = sorted(configs, key=lambda config: config.seed)
     runs = [normalise(run) for config in ordered for run in (dense_of(config), config)]
     return sorted({run_id(run): run for run in runs}.values(), key=lambda run: run.seed)
+
+
+def _check_folders(corpora: Sequence[CorpusConfig]) -> None:
+    """Refuse manifests that give several languages the same speech."""
+    languages: dict[str, set[str]] = {}
+    for corpus in corpora:
+        if corpus.name == "manifest" and PLACE not in corpus.root:
+            languages.setdefault(corpus.root, set()).add(corpus.language)
+    for root, found in languages.items():
+        if len(found) > 1:
+            raise ValueError(
+                f"corpus.root={root}: write {PLACE} where the folders of {', '.join(sorted(found))} differ"
+            )
 
 
 def _single(overrides: dict[str, list[str]], key: str, default: str) -> str:

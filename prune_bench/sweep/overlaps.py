@@ -10,7 +10,7 @@ from typing import Any
 from prune_bench.artefacts import load_model
 from prune_bench.callbacks import OMP, RP
 from prune_bench.config import Config, from_dict
-from prune_bench.models.pretrained import load_pretrained
+from prune_bench.models.pretrained import load_pretrained, published
 from prune_bench.pruning.masks import MaskSet, iou
 from prune_bench.sweep.files import read_json, write_text
 from prune_bench.sweep.folders import run_folder
@@ -58,5 +58,7 @@ def compare_table(folder: Path, config: Config, report: Reporter) -> None:
 
 def start_model(config: Config) -> Any:
     """What a dense model was fine-tuned from."""
-    source = origin(config)
-    return load_model(run_folder(source) / "model") if source else load_pretrained(config.pretraining.source)
+    source, weights = origin(config), published(config.pretraining, config.encoder.size)
+    if source is None and weights is None:
+        raise ValueError("pretraining.source=random: no pretrained mask to compare with")
+    return load_model(run_folder(source) / "model") if source else load_pretrained(str(weights))

@@ -10,6 +10,7 @@ from prune_bench.pruning.methods import find_method
 from prune_bench.pruning.schedules import read_sizes, round_targets
 
 WHOLE = ("dense", "continue_ft", "unpretrained")
+SINGLE = ("weights", "weights+biases")
 STARTS = ("random", "pretrained", "dense")
 
 
@@ -27,7 +28,7 @@ def normalise(config: Config) -> Config:
     staged = method.start not in STARTS
     if staged and config.sparsity <= method.options["behind"]:
         raise ValueError(f"method={config.method} starts at {method.options['behind']:g} less: give a larger sparsity")
-    if (staged or method.ranked == "rounds") and config.pruning.structure != "weights":
+    if (staged or method.ranked == "rounds") and config.pruning.structure not in SINGLE:
         raise ValueError(f"method={config.method} removes single weights: add pruning.structure=weights")
     return config
 

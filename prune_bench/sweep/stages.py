@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +19,7 @@ from prune_bench.measurement.size import measure_size
 from prune_bench.models.transformer_lm import LanguageModel
 from prune_bench.pruning.methods import find_method
 from prune_bench.subjects import subject_of
-from prune_bench.sweep.files import write_text
+from prune_bench.sweep.files import read_json, write_text
 from prune_bench.sweep.fits import fit, hardware, make_task
 from prune_bench.sweep.folders import READY, cache_folder, run_folder
 from prune_bench.sweep.fusing import measure_fused
@@ -28,7 +27,7 @@ from prune_bench.sweep.loggers import log_summary
 from prune_bench.sweep.overlaps import compare_table
 from prune_bench.sweep.progress import Reporter
 from prune_bench.sweep.rows import Row, describe, environment, is_final, now, read_row, write_row
-from prune_bench.sweep.runs import dense_of, fine_tunings, recipe
+from prune_bench.sweep.runs import SINGLE, dense_of, fine_tunings, recipe
 from prune_bench.sweep.timing import time_table
 
 
@@ -65,7 +64,7 @@ def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
     model, dense = (load_model(path) for path in saved)
     accuracy = measure_accuracy(model, config, corpus, report)
     costs, dense_costs = (measure_costs(one, path, config) for one, path in zip((model, dense), saved, strict=True))
-    fits = [json.loads((run_folder(one) / "fit.json").read_text()) for one in fine_tunings(config)]
+    fits = [read_fit(run_folder(one)) for one in fine_tunings(config)]
     known = describe(config)
     key = "flops.blocks" if known["target"] == "flops" else "size.blocks_nonzero"
     return {
@@ -91,20 +90,29 @@ def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
     }
 
 
+def read_fit(folder: Path) -> dict[str, Any]:
+    """How the fit in a run's folder went. ValueError where that is lost."""
+    if (found := read_json(folder / "fit.json")) is None:
+        raise ValueError(f"{folder / 'fit.json'} is missing: delete {folder / 'model'} and train it again")
+    return found
+
+
 def measure_overlap(model: Any, config: Config, corpus: Any) -> Row:
     """How a mask of single weights compares with that of the weights which the run started from."""
-    masked = "structure" in find_method(config.method).knobs and config.pruning.structure == "weights"
+    structure = config.pruning.structure
+    masked = "structure" in find_method(config.method).knobs and structure in SINGLE
     if config.sparsity == 0 or not masked:
         return {}
     lightning.seed_everything(config.seed, verbose=False)
     start = make_task(config, corpus).model
-    return compare_with_start(model, start, OMP(config.sparsity).choose(start))
+    return compare_with_start(model, start, OMP(config.sparsity, structure=structure).choose(start))
 
 
 def measure_costs(model: Any, path: Path, config: Config) -> Row:
     """Sizes, of the files in `path` too, and FLOPs for the reference length."""
     flops = subject_of(config).count_flops(model)
-    sizes = {f"size.{name}": value for name, value in measure_size(model, path).items()}
+    biases = config.pruning.structure == "weights+biases"
+    sizes = {f"size.{name}": value for name, value in measure_size(model, path, biases).items()}
     return {**sizes, **{f"flops.{name}": value for name, value in flops.items()}}
 
 

@@ -25,13 +25,14 @@ class TrainingTask(LightningModule):
     Works with any Trainer; the schedule spans `fit.steps` updates and gradients are clipped to `fit.clip` here, so
     the Trainer needs `max_steps=fit.steps`, full precision or bf16-mixed, and no clipping of its own. All randomness
     of a training batch comes from (seed, update, batch within the update, rank): a resumed fit repeats an
-    uninterrupted one.
+    uninterrupted one. `earlier` counts the updates of the fits that led to this one: `prune/step` goes on from them.
     """
 
     def __init__(self, model: nn.Module, fit: FitConfig, seed: int = 0):
         super().__init__()
         self.model = model
         self.fit, self.seed = fit, seed
+        self.earlier = 0
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Scalars by name; the first one, `loss`, is minimised."""
@@ -45,7 +46,9 @@ class TrainingTask(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         losses = self.losses(batch)
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
-        self.log_dict({"train/learning_rate": self.learning_rate(), "prune/step": float(self.global_step)})
+        self.log_dict(
+            {"train/learning_rate": self.learning_rate(), "prune/step": float(self.earlier + self.global_step)}
+        )
         return losses["loss"]
 
     def learning_rate(self) -> float:

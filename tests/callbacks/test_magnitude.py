@@ -37,14 +37,6 @@ def test_a_strangers_classifier_ends_exactly_sparse_under_decay(tmp_path, callba
     assert not torch.equal(last, module.layers[6].bias)
 
 
-def test_drawing_a_mask_leaves_everything_else_bit_identical(tmp_path):
-    module = Classifier(rate=0.0, decay=0.0)
-    before = {name: value.clone() for name, value in module.state_dict().items()}
-    trainer(tmp_path, OMP(0.5), steps=1).fit(module, loader())
-    changed = {name for name, value in module.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == set(find_targets(module))
-
-
 def test_omp_at_a_fraction_of_the_fit_is_dense_before_it(tmp_path):
     seen: dict[int, int] = {}
 
@@ -55,90 +47,6 @@ def test_omp_at_a_fraction_of_the_fit_is_dense_before_it(tmp_path):
     module = Classifier()
     trainer(tmp_path, OMP(0.5, at=0.5), Watch(), steps=10).fit(module, loader())
     assert [seen[step] for step in (0, 4, 5, 9)] == [0, 0, 768, 768]
-
-
-def test_parp_lets_removed_weights_train_and_judges_them_again(tmp_path):
-    module, pruning = Classifier(rate=0.05, decay=0.0), PARP(0.5, interval=4)
-    moments: list[int] = []
-    dense: list[int] = []
-    masks: list[dict] = []
-
-    class Watch(lightning.Callback):
-        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
-            weight = pl_module.layers[2].weight
-            if trainer.global_step == 5:
-                assert weight.grad[weight == 0].abs().sum() > 0 or weight.grad[weight != 0].abs().sum() > 0
-            if trainer.global_step > 0:
-                moments.append(id(optimizer.state[weight]["exp_avg"]))
-            dense.append(zeros(pl_module))
-            masks.append({name: mask.clone() for name, mask in pruning.masks.items()})
-
-    trainer(tmp_path, Watch(), pruning, steps=10).fit(module, loader())
-    assert len(set(moments)) == 1
-    assert dense[0] == dense[4] == 768
-    assert dense[2] < 768
-    assert iou(masks[0], masks[-1]) < 1.0
-    assert zeros(module) == 768
-
-
-def test_parp_without_learning_keeps_the_magnitude_mask(tmp_path):
-    module, pruning, reference = Classifier(rate=0.0), PARP(0.7, interval=3), Classifier()
-    reference.load_state_dict(module.state_dict())
-    trainer(tmp_path, pruning, steps=8).fit(module, loader())
-    fixed = OMP(0.7)
-    trainer(tmp_path, fixed, steps=1).fit(reference, loader())
-    assert iou(pruning.masks, fixed.masks) == 1.0
-
-
-def test_removed_weights_receive_gradient_under_parp(tmp_path):
-    module = Classifier()
-    received: list[float] = []
-
-    class Watch(lightning.Callback):
-        def on_after_backward(self, trainer, pl_module):
-            weight = pl_module.layers[2].weight
-            received.append(float(weight.grad[weight == 0].abs().sum()))
-
-    trainer(tmp_path, PARP(0.5, interval=1), Watch(), steps=1).fit(module, loader())
-    assert received[0] > 0
-
-
-def test_progressive_parp_rises_to_the_target_and_equals_parp_when_it_starts_there(tmp_path):
-    levels: list[float] = []
-
-    class Watch(lightning.Callback):
-        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-            levels.append(pruning.achieved)
-
-    module, pruning = Classifier(), PARP(0.9, interval=2, start=0.5)
-    start = {name: value.clone() for name, value in module.state_dict().items()}
-    trainer(tmp_path, Watch(), pruning, steps=20).fit(module, loader())
-    assert levels == sorted(levels)
-    assert levels[0] == pytest.approx(0.5, abs=1e-3)
-    assert max(levels) <= 0.9 + 1e-3
-    assert zeros(module) == round(0.9 * 1536)
-    finals = []
-    for options in ({}, {"start": 0.8}):
-        module = Classifier()
-        module.load_state_dict(start)
-        trainer(tmp_path, PARP(0.8, interval=2, **options), steps=9).fit(module, loader())
-        finals.append(module.state_dict())
-    assert all(torch.equal(finals[0][name], finals[1][name]) for name in finals[0])
-
-
-def test_validation_sees_the_masked_copy_and_leaves_the_weights_alone(tmp_path):
-    seen: list[tuple[float, int]] = []
-
-    class Watch(lightning.Callback):
-        def on_validation_end(self, trainer, pl_module):
-            seen.append((float(trainer.callback_metrics["zeros"]), zeros(pl_module)))
-
-    module, pruning = Classifier(rate=0.05), PARP(0.5, interval=100)
-    fit = trainer(tmp_path, pruning, Watch(), steps=6, check_val_every_n_epoch=None, val_check_interval=3)
-    fit.fit(module, loader(), loader())
-    during = [after for share, after in seen if share > 0.2]
-    assert during
-    assert min(during) < 400
 
 
 @pytest.mark.parametrize("make", [lambda: OMP(0.6, at=0.4), lambda: PARP(0.6, interval=3)])
@@ -181,17 +89,6 @@ def test_a_random_mask_depends_on_the_seed_alone_and_is_at_chance_with_magnitude
         masks.append(pruning.masks)
     assert masks[0].checksum() == masks[1].checksum() != masks[2].checksum()
     assert iou(masks[0], masks[3]) == pytest.approx(1 / 3, abs=0.03)
-
-
-@pytest.mark.parametrize("callback", [OMP, PARP])
-def test_a_given_mask_stands_in_for_the_first_one(tmp_path, callback):
-    source = RP(0.5, seed=3)
-    trainer(tmp_path, source, steps=1).fit(Classifier(), loader())
-    pruning = callback(0.5, mask=source.masks)
-    trainer(tmp_path, pruning, steps=2).fit(Classifier(rate=0.0, decay=0.0), loader())
-    assert iou(source.masks, pruning.masks) == 1.0
-    with pytest.raises(ValueError, match="mask of another model"):
-        trainer(tmp_path, callback(0.5, mask=source.masks), steps=1).fit(SpeechClassifier(), loader(width=800))
 
 
 def test_validation_before_the_first_mask_leaves_the_weights_alone(tmp_path):

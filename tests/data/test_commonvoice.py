@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -31,6 +33,10 @@ def test_lists_give_text_speaker_and_audio(config):
     found = [(item.id, item.text, item.speaker, item.line) for item, _ in read(config, "train")]
     assert found == [("cv_0", "Hej d\u00e5!", "anna", 2), ("cv_1", "Ja.", "bo", 3)]
     assert all(abs(len(samples) - 16000) < 3000 for _, samples in read(config, "train"))
+
+
+def test_a_list_is_taken_whole_whatever_the_amount_of_labels(config):
+    assert len(read(replace(config, labels="10min"), "train")) == 2
 
 
 def test_both_test_sets_are_the_one_there_is(config):

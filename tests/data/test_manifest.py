@@ -93,3 +93,11 @@ def test_fingerprint_follows_the_content(root):
     assert source.fingerprint("train") == before
     write(root / "train.jsonl", [{"audio_filepath": "audio/a.wav", "text": "better"}])
     assert source.fingerprint("train") != before
+
+
+def test_folders_are_named_by_their_language(root):
+    for language in ("de", "eo"):
+        (root / language).mkdir()
+        write(root / language / "train.jsonl", [{"audio_filepath": "../audio/a.wav", "text": f"in {language}"}])
+    texts = [item.text for language in ("de", "eo") for item, _ in read(root / "{language}", language=language)]
+    assert texts == ["in de", "in eo"]

@@ -16,7 +16,7 @@ def test_stress_tone_and_mnemonics_go():
 def test_phones_are_those_of_the_language():
     assert phonemize("es", ["mesa", "la casa"]) == ["m e s a", "l a k a s a"]
     assert phonemize("en", ["ship"]) == ["ʃ ɪ p"]
-    with pytest.raises(RuntimeError, match="nosuch"):
+    with pytest.raises(ValueError, match=r"'nosuch': eSpeak NG has no such language; correct corpus\.language"):
         phonemize("nosuch", ["mesa"])
 
 

@@ -48,7 +48,12 @@ def test_unknown_variant_is_refused_with_its_name():
 
 
 def test_failure_of_the_engine_is_one_line_with_its_status():
-    with pytest.raises(RuntimeError, match=r"xx\+f2.*setting voice 'xx\+f2' returned 2$"):
+    with pytest.raises(RuntimeError, match=r"en-us.*: no sound for 'ship'$"):
+        synthesize("en-us", 1, [Request("ship", 50, 100_000)])
+
+
+def test_unknown_language_is_refused_with_the_key():
+    with pytest.raises(ValueError, match=r"^voice 'xx\+f2': eSpeak NG has no such language; correct corpus\.language$"):
         synthesize("xx+f2", 1, REQUESTS)
 
 

@@ -17,11 +17,16 @@ class Classifier(lightning.LightningModule):
         )
         self.rate, self.decay = rate, decay
 
+    @property
+    def watched(self) -> Tensor:
+        """A weight that is pruned."""
+        return self.layers[2].weight
+
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         return nn.functional.cross_entropy(self.layers(batch[0]), batch[1])
 
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
-        self.log("zeros", float((self.layers[2].weight == 0).float().mean()))
+        self.log("zeros", float((self.watched == 0).float().mean()))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=self.rate, weight_decay=self.decay)
@@ -30,8 +35,8 @@ class Classifier(lightning.LightningModule):
 class SpeechClassifier(Classifier):
     """A small wav2vec 2.0 encoder with a linear head on its mean output."""
 
-    def __init__(self) -> None:
-        super().__init__(rate=1e-3)
+    def __init__(self, rate: float = 1e-3, decay: float = 0.1):
+        super().__init__(rate, decay)
         del self.layers
         self.wav2vec2 = wav2vec2_model(
             extractor_mode="group_norm",
@@ -52,6 +57,10 @@ class SpeechClassifier(Classifier):
             aux_num_out=None,
         )
         self.head = nn.Linear(32, 3)
+
+    @property
+    def watched(self) -> Tensor:
+        return self.wav2vec2.encoder.transformer.layers[0].attention.q_proj.weight
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         hidden, _ = self.wav2vec2(batch[0])

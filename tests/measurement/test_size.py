@@ -10,6 +10,7 @@ from prune_bench.callbacks.low_rank import factorised
 from prune_bench.measurement.size import kept_fractions, measure_size
 from prune_bench.models.arch import ConformerArch, LayerArch, TransducerArch, block_weights
 from prune_bench.models.transducer import Transducer
+from prune_bench.pruning.targets import find_targets
 from tests.helpers.text import make_model
 
 ENCODER = ConformerArch.dense(mels=8, subsampling=4, width=12, heads=3, ffn=20, kernel=5, layers=2)
@@ -33,6 +34,13 @@ def test_counts_by_hand():
 @pytest.mark.parametrize("arch", [ARCH, SMALLER], ids=["dense", "pruned"])
 def test_blocks_are_the_denominator_of_sparsity(arch):
     assert measure_size(Transducer(arch))["blocks"] == block_weights(arch)
+
+
+def test_biases_count_where_they_are_prunable():
+    model = make_model()
+    prunable = find_targets(model, biases=True).values()
+    assert measure_size(model, biases=True)["blocks"] == sum(value.numel() for value in prunable)
+    assert measure_size(model, biases=True)["blocks"] > measure_size(model)["blocks"]
 
 
 def test_zeros_are_seen():

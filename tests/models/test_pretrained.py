@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from torchaudio.models import wav2vec2_model
 
 from prune_bench.compaction import largest_difference
-from prune_bench.models.pretrained import from_bundle, load_pretrained, read_convs
+from prune_bench.config import PretrainingConfig
+from prune_bench.models.pretrained import BUNDLES, from_bundle, load_pretrained, published, read_convs
 
 CONVS = [(12, 10, 5), (12, 3, 2), (16, 2, 2)]
 CONFIG = {
@@ -162,3 +163,19 @@ def test_a_bad_source_is_one_clear_line(tmp_path, original, fault):
     with pytest.raises(ValueError, match=r"\A[^\n]+\Z") as caught:
         load_pretrained(source)
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(("source", "size", "languages", "expected"), [
+    ("own", "base", "en", None), ("random", "base", "en+es", None),
+    ("wav2vec2", "base", "en", "wav2vec2-base"), ("wav2vec2", "large", "en", "wav2vec2-large"),
+    ("wav2vec2", "base", "en+es", "xlsr-53"), ("xlsr-53", "base", "en+es", "xlsr-53"),
+    ("one+many", "base", "en", "one"), ("one+many", "base", "en+es", "many"),
+])  # fmt: skip
+def test_the_source_depends_on_size_and_languages(source, size, languages, expected):
+    assert published(PretrainingConfig(source=source, languages=languages), size) == expected
+    assert source != "wav2vec2" or expected in BUNDLES
+
+
+def test_one_source_is_not_taken_for_many_languages():
+    with pytest.raises(ValueError, match=r"^pretraining\.source=mine has one language: write mine\+ and"):
+        published(PretrainingConfig(source="mine", languages="en+es"), "base")

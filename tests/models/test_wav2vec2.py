@@ -91,9 +91,8 @@ def test_blocks_of_the_published_base_model():
     with torch.device("meta"):
         model = Wav2Vec2(arch(**base, position_kernel=128, position_groups=16))
     matrices = sum(model.get_parameter(name).numel() for name in model.block_matrices())
-    biases = sum(p.numel() for name, p in model.named_parameters() if LAYERS in name and "norm" not in name
-                 and name.endswith("bias"))  # fmt: skip
-    assert matrices + biases == 85_017_600
+    assert matrices == sum(weight.numel() for weight in find_targets(model).values()) == 84_934_656
+    assert sum(weight.numel() for weight in find_targets(model, biases=True).values()) == 85_017_600
 
 
 @pytest.mark.parametrize("kinds", [("heads",), ("ffn",), ("heads", "ffn")], ids="+".join)

@@ -9,6 +9,7 @@ import pytest
 from experiments.papers import parp
 from experiments.papers.parp.published import H2L, TABLE1
 from prune_bench.config import to_dict
+from prune_bench.models.pretrained import published
 from prune_bench.overrides import override
 from prune_bench.presets import preset
 from prune_bench.pruning.methods import METHODS
@@ -193,10 +194,38 @@ def test_a_command_chooses_languages_and_sparsities_and_its_rows_remember():
 @pytest.mark.parametrize(("words", "message"), [
     (["languages=n"], "unknown value for languages: 'n'"), (["task=transducer"], "leave out task="),
     (["corpus.labels=1h"], r"leave out corpus\.labels="),
+    (["corpus=librispeech"], r"corpus\.language=es: librispeech is English; add for example corpus=commonvoice"),
+    (["corpus=fsdd"], "fsdd is English"),
+    (["corpus=manifest", "corpus.root=mine", "languages=de,eo"],
+     r"corpus\.root=mine: write \{language\} where the folders of de, eo differ"),
 ])  # fmt: skip
 def test_words_a_report_cannot_take_are_refused(words, message):
     with pytest.raises(ValueError, match=message):
         read_grid(["table=parp-figure7", *words], REPORTS)
+
+
+def test_a_corpus_of_ones_own_has_languages_of_its_own():
+    words = ["corpus=manifest", "corpus.root=mine/{language}", "languages=nl,eo"]
+    for name in ("parp-figure4", "parp-figure7"):
+        grid = read_grid([f"table={name}", *words], REPORTS)
+        assert "eo" in {config.corpus.language for config in grid.configs} | {config.corpus.joint[3:] for config in
+                                                                             grid.configs}  # fmt: skip
+    lines = [{"method": config.method, "sparsity": config.sparsity, "corpus.language": config.corpus.language,
+              "pruning.mask_language": config.pruning.mask_language, "corpus.targets": "phones"}
+             for config in grid.configs]  # fmt: skip
+    assert "eo" in REPORTS["parp-figure7"].text([fake(line) for line in lines])
+    joint = ["table=parp-figure4", "corpus=manifest", "corpus.root=mine"]
+    with pytest.raises(ValueError, match=r"corpus\.root=mine: write \{language\} where"):
+        read_grid(joint, REPORTS)
+
+
+def test_multilingual_starts_are_other_published_weights():
+    grid = read_grid(["table=parp-table3", "preset=paper", "corpus=commonvoice", "corpus.root=mine"], REPORTS)
+    found = {published(config.pretraining, config.encoder.size) for config in grid.configs}
+    assert found == {"wav2vec2-base", "xlsr-53"}
+    grid = read_grid(["table=parp-table2", "preset=paper", "corpus.root=mine"], REPORTS)
+    found = {published(config.pretraining, config.encoder.size) for config in grid.configs}
+    assert found == {"wav2vec2-base", "wav2vec2-large"}
 
 
 @pytest.mark.parametrize("languages", ["", "languages=es,nl"])

@@ -17,8 +17,8 @@ from prune_bench.pruning.targets import find_targets
 from prune_bench.sweep import fits
 from prune_bench.sweep.folders import run_folder
 from prune_bench.sweep.progress import Reporter
-from prune_bench.sweep.rows import read_row
-from prune_bench.sweep.runs import chain, dense_of
+from prune_bench.sweep.rows import read_row, read_rows
+from prune_bench.sweep.runs import chain, dense_of, fine_tunings
 from prune_bench.sweep.stages import STAGES, open_corpus
 
 SPARSITY = 0.2
@@ -140,6 +140,41 @@ def test_rounds_are_nested_and_start_from_the_pretrained_weights(make):
     assert [round(fraction_removed(weights), 3) for weights in rounds] == pytest.approx([0.1, 0.2, 0.3], abs=0.001)
     for earlier, later in itertools.pairwise(rounds):
         assert all(not ((earlier[name] == 0) & (later[name] != 0)).any() for name in earlier)
+
+
+def test_the_logged_step_goes_on_over_the_fits_of_a_chain(make):
+    config, last, starts = make("parp_p_staged", 0.4, final__steps=4), -1.0, []
+    for one in fine_tunings(config):
+        train(one)
+        steps = [line["prune/step"] for line in read_rows(run_folder(one) / "metrics.jsonl") if "prune/step" in line]
+        assert steps == sorted(steps)
+        assert steps[0] > last
+        last = steps[-1]
+        starts.append(steps[0])
+    assert starts == [0.0, 4.0]
+
+
+def test_biases_are_pruned_where_the_structure_says_so(make):
+    for one in chain(config := make("imp", 0.3, pruning__structure="weights+biases")):
+        train(one)
+    model = load_model(run_folder(config) / "model")
+    values = find_targets(model, biases=True)
+    assert fraction_removed(values) == pytest.approx(0.3, abs=1 / sum(value.numel() for value in values.values()))
+    assert sum(int((value == 0).sum()) for name, value in values.items() if name.endswith("bias")) > 0
+
+
+def test_a_damaged_round_is_named_with_the_remedy_and_left_as_it_is(make):
+    config = make("imp", 0.2)
+    *before, last = chain(config)
+    for one in before:
+        train(one)
+    file = run_folder(before[-1]) / "model" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    kept = file.read_bytes()
+    with pytest.raises(ValueError, match=r"imp_round-0\.1.*not a readable model \(.*\): delete it and train it again"):
+        train(last)
+    assert file.read_bytes() == kept
+    assert not (run_folder(last) / "model").exists()
 
 
 def test_a_mask_of_ones_own_language_is_omp_s(make):

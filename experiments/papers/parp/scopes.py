@@ -37,7 +37,7 @@ def scope_of(rows: Sequence[Row]) -> Scope:
     phones |= {language for row in spoken for language in value_of(row, "corpus.joint").split("+")}
     varied = {row["sparsity"] for row in rows if row["sparsity"] and value_of(row, "corpus.labels") != "10min"}
     default = Scope()
-    languages = tuple(language for language in ALL_LANGUAGES if language in phones)
+    languages = tuple(sorted(phones - {""}, key=[*ALL_LANGUAGES, *sorted(phones)].index))
     return Scope(languages or default.languages, tuple(sorted(varied)) or default.sparsities)
 
 
@@ -49,16 +49,17 @@ class ScopedReport:
     make: Callable[[Scope], Any]
     scope: Scope = field(default_factory=Scope)
 
-    def narrowed(self, preset: str, words: Mapping[str, Sequence[str]]) -> ScopedReport:
+    def narrowed(self, preset: str, words: Mapping[str, Sequence[str]], corpus: str = "espeak") -> ScopedReport:
         """The report for the `languages` and `sparsity` of a command line, or for what its preset covers.
 
-        Raises ValueError, with a suggestion, for an unknown language.
+        Raises ValueError, with a suggestion, for a language that the synthetic corpus does not have.
         """
         scope = SCOPES.get(preset, self.scope)
         languages, sparsities = scope.languages, scope.sparsities
         if "languages" in words:
             languages = ALL_LANGUAGES if list(words["languages"]) == ["all"] else tuple(words["languages"])
-        if unknown := [language for language in languages if language not in ALL_LANGUAGES]:
+        unknown = [language for language in languages if language not in ALL_LANGUAGES]
+        if unknown and corpus == "espeak":
             raise ValueError(suggest(unknown[0], [*ALL_LANGUAGES, "all"], "value for languages:"))
         if "sparsity" in words:
             sparsities = tuple(float(word) for word in words["sparsity"])

@@ -12,7 +12,7 @@ from torchaudio.datasets import COMMONVOICE
 
 from prune_bench.config import CorpusConfig, FeatureConfig
 from prune_bench.data.audio import BadUtterance, read_audio
-from prune_bench.data.corpora.source import Load, Utterance, chunks, labelled, subset_of
+from prune_bench.data.corpora.source import Load, Utterance, chunks, subset_of
 
 PART = 100
 FOLDERS = {"sv": "sv-SE", "zh": "zh-TW"}
@@ -23,7 +23,8 @@ class CommonVoice:
     """`corpus.root` holds a folder for each language, with `train.tsv`, `dev.tsv`, `test.tsv` and the folder `clips`.
 
     Its test set serves test-clean and test-other, its development set likewise: it has one of each. Any other list
-    beside them, as one hour of training for PARP's experiments, is named by `corpus.train`.
+    beside them, as one hour of training for PARP's experiments, is named by `corpus.train`; whatever amount
+    `corpus.labels` asks for, all of it is taken.
     """
 
     def __init__(self, config: CorpusConfig, features: FeatureConfig) -> None:
@@ -32,7 +33,7 @@ class CommonVoice:
         self.datasets: dict[str, COMMONVOICE] = {}
 
     def fingerprint(self, split: str) -> Any:
-        return [str(self.folder.resolve()), self.listing(split), self.config.labels if split == "train" else ""]
+        return [str(self.folder.resolve()), self.listing(split)]
 
     def listing(self, split: str) -> str:
         """The list of a split: `dev-clean` and `dev-other` are both `dev`."""
@@ -42,7 +43,7 @@ class CommonVoice:
     def parts(self, split: str) -> list[Sequence[Place]]:
         listing = self.listing(split)
         places = [(split, listing, place) for place in range(len(self.dataset(listing)))]
-        return chunks(labelled(self.config, split, places), PART)
+        return chunks(places, PART)
 
     def read(self, part: Sequence[Place]) -> Iterator[Load]:
         return (partial(self.load, *place) for place in part)

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from prune_bench.choices import PLACE
 from prune_bench.config import CorpusConfig, FeatureConfig
 from prune_bench.data.audio import BadUtterance, read_audio
 from prune_bench.data.corpora.source import Load, Utterance, chunks, labelled, subset_of
@@ -20,7 +21,8 @@ Entry = tuple[str, int, dict[str, Any]]
 
 
 class Manifest:
-    """`corpus.root` is one file whose lines name their `split`, or a folder with a file `<split>.jsonl` a split.
+    """`corpus.root` is one file whose lines name their `split`, or a folder with a file `<split>.jsonl` a split;
+    `{language}` in it stands for `corpus.language`.
 
     `corpus.train`, `corpus.dev_clean` and so on say what the splits are called there; several join with `+`. Relative
     audio paths are relative to the manifest. A line that is no JSON object is always an error.
@@ -28,11 +30,12 @@ class Manifest:
 
     def __init__(self, config: CorpusConfig, features: FeatureConfig) -> None:
         self.config, self.sample_rate = config, features.sample_rate
+        self.root = Path(config.root.replace(PLACE, config.language))
 
     def fingerprint(self, split: str) -> Any:
         contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in self.listings(split)]
         labels = [self.config.labels] if self.config.labels and split == "train" else []
-        return [str(Path(self.config.root).resolve()), subset_of(self.config, split), contents, *labels]
+        return [str(self.root.resolve()), subset_of(self.config, split), contents, *labels]
 
     def parts(self, split: str) -> list[Sequence[Entry]]:
         entries = []
@@ -46,14 +49,14 @@ class Manifest:
 
     def listings(self, split: str) -> list[tuple[Path, str | None]]:
         """Files to read for `split`, each with the value of `split` to select in it, None for every line."""
-        root, subsets = Path(self.config.root), subset_of(self.config, split).split("+")
-        if root.is_file():
-            return [(root, subset) for subset in subsets]
-        paths = [root / f"{subset}.jsonl" for subset in subsets]
+        subsets = subset_of(self.config, split).split("+")
+        if self.root.is_file():
+            return [(self.root, subset) for subset in subsets]
+        paths = [self.root / f"{subset}.jsonl" for subset in subsets]
         for path in paths:
             if not path.is_file():
                 key = f"corpus.{split.replace('-', '_')}"
-                raise ValueError(f"{path}: no such manifest; correct corpus.root={str(root)!r} or {key}")
+                raise ValueError(f"{path}: no such manifest; correct corpus.root={self.config.root!r} or {key}")
         return [(path, None) for path in paths]
 
     def read(self, part: Sequence[Entry]) -> Iterator[Load]:

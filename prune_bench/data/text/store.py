@@ -13,10 +13,9 @@ import numpy as np
 from prune_bench.data.store import describe
 from prune_bench.data.text.sources import Line
 from prune_bench.data.texts import spell
-from prune_bench.data.tokenizers import Tokenizer
+from prune_bench.data.tokenizers import UNKNOWN, Tokenizer
 
 HELD_OUT = "also in development or test text"
-UNKNOWN = "character outside the vocabulary"
 
 
 @dataclass(frozen=True)

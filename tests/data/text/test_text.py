@@ -108,7 +108,7 @@ def test_a_missing_file_is_named(config, tmp_path):
 
 def test_what_cannot_be_spelled_stops_or_is_counted(config, tmp_path):
     write(tmp_path / "test.txt", "two boats", "a zebra")
-    with pytest.raises(ValueError, match=r"test.txt:2: character outside the vocabulary, 'z'.* text.on_bad=skip"):
+    with pytest.raises(ValueError, match=r"test.txt:2: unit outside the vocabulary, 'z'.* text.on_bad=skip"):
         prepare_text(config, tmp_path / "cache", progress=False)
     config.text.on_bad = "skip"
     corpus = prepare_text(config, tmp_path / "cache", progress=False)
