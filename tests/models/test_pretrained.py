@@ -35,10 +35,21 @@ TO_FAIRSEQ = (
 )
 
 
-@pytest.fixture
-def original():
+# How each project writes where the norms are, in wav2vec 2.0 base and in the encoders made of more speech.
+BASE = {"conv_bias": False, "feat_extract_norm": "group", "do_stable_layer_norm": False}
+FAIRSEQ_BASE = {"conv_bias": False, "extractor_mode": "default", "layer_norm_first": False}
+
+
+@pytest.fixture(params=["base", "large"])
+def original(request):
+    norm, later = ("group_norm", False) if request.param == "base" else ("layer_norm", True)
     torch.manual_seed(0)
-    return wav2vec2_model("layer_norm", CONVS, True, 24, 0.0, 8, 4, 2, 4, 0.0, 40, 0.0, 0.0, True, 0.0, None).eval()
+    widths = 24, 0.0, 8, 4, 2, 4, 0.0, 40, 0.0, 0.0
+    return wav2vec2_model(norm, CONVS, later, *widths, later, 0.0, None).eval()
+
+
+def is_base(model) -> bool:
+    return not model.encoder.transformer.layers[0].layer_norm_first
 
 
 def speech() -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,7 +69,8 @@ def write_hugging_face(folder, model, **changes) -> None:
         short = name.removeprefix("encoder.").replace("transformer.", "encoder.")
         state[f"wav2vec2.{short}"] = tensor.clone()
     save_file(state, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({**CONFIG, **changes}))
+    norms = BASE if is_base(model) else {}
+    (folder / "config.json").write_text(json.dumps({**CONFIG, **norms, **changes}))
 
 
 def write_fairseq(file, model, normalize: bool = False) -> None:
@@ -68,12 +80,13 @@ def write_fairseq(file, model, normalize: bool = False) -> None:
             name = name.replace(there, here)
         layer = name.split(".")
         if layer[0] == "feature_extractor":
-            place = {"conv": "0", "layer_norm": "2.1"}[layer[3]]
+            place = {"conv": "0", "layer_norm": "2" if is_base(model) else "2.1"}[layer[3]]
             name = ".".join((*layer[:3], place, layer[4]))
         elif layer[1] == "layers" and layer[3] == "layer_norm":
             name = name.replace(".layer_norm.", ".self_attn_layer_norm.")
         state[old_weight_norm(name)] = tensor
-    torch.save({"model": state, "cfg": {"model": FAIRSEQ, "task": {"normalize": normalize}}, "args": None}, file)
+    described = {**FAIRSEQ, **(FAIRSEQ_BASE if is_base(model) else {})}
+    torch.save({"model": state, "cfg": {"model": described, "task": {"normalize": normalize}}, "args": None}, file)
 
 
 def test_a_hugging_face_folder_computes_the_same(tmp_path, original):
@@ -81,11 +94,12 @@ def test_a_hugging_face_folder_computes_the_same(tmp_path, original):
     assert largest_difference(load_pretrained(tmp_path), original, *speech()) == 0.0
 
 
-def test_a_folder_that_transformers_wrote_computes_the_same(tmp_path):
+@pytest.mark.parametrize("norms", [{}, BASE], ids=["large", "base"])
+def test_a_folder_that_transformers_wrote_computes_the_same(tmp_path, norms):
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     for head, vocabulary in (("Wav2Vec2ForPreTraining", 0), ("Wav2Vec2ForCTC", 11)):
-        config = transformers.Wav2Vec2Config(**CONFIG, vocab_size=11, num_feat_extract_layers=3)
+        config = transformers.Wav2Vec2Config(**{**CONFIG, **norms}, vocab_size=11, num_feat_extract_layers=3)
         peer = getattr(transformers, head)(config).eval()
         peer.save_pretrained(tmp_path)
         model = load_pretrained(tmp_path)
@@ -121,6 +135,9 @@ def test_a_bundle_keeps_its_weights_and_its_normalisation(original, wrapped):
     model = from_bundle(Bundle(original, wrapped))
     assert model.arch.normalize == wrapped
     assert all(torch.equal(tensor, original.state_dict()[name]) for name, tensor in model.state_dict().items())
+    waveforms = 3 * speech()[0] + 1
+    expected = torch.nn.functional.layer_norm(waveforms, (700,)) if wrapped else waveforms
+    torch.testing.assert_close(model(waveforms)[0], original(expected)[0])
 
 
 def test_fairseqs_text_of_the_convolutions():

@@ -14,6 +14,7 @@ from prune_bench.overrides import override
 from prune_bench.presets import preset
 from prune_bench.pruning.masks import iou
 from prune_bench.pruning.targets import find_targets
+from prune_bench.subjects import subject_of
 from prune_bench.sweep import fits
 from prune_bench.sweep.folders import run_folder
 from prune_bench.sweep.progress import Reporter
@@ -201,3 +202,27 @@ def test_a_killed_round_goes_on_to_the_same_weights(make, kill_at):
 def test_a_fit_without_what_it_starts_from_names_it(make):
     with pytest.raises(ValueError, match=r"parp_p-0\.3-s0-.*arch\.json is missing"):
         train(make("parp_p_staged", 0.4))
+
+
+@pytest.mark.parametrize("norm", ["layer_norm", "group_norm"])
+def test_errors_do_not_depend_on_what_shares_a_batch(make, norm, monkeypatch):
+    """Those of an encoder that normalises over time would, if its utterances were padded."""
+    config = make("dense", 0.0, encoder__norm=norm)
+    corpus, recognizer = open_corpus(config), subject_of(config)
+    model = recognizer.make_task(config.dense, corpus.tokenizer).model.eval()
+    torch.nn.init.normal_(model.encoder.transformer.layers[0].attention.v_proj.weight, std=2.0)
+    torch.nn.init.normal_(model.feature_extractor.conv_layers[0].layer_norm.weight, std=5.0)
+    torch.nn.init.normal_(model.aux.weight, std=5.0)
+    heard, recognise = [], recognizer.recognise
+    monkeypatch.setattr(recognizer, "recognise", lambda *of: heard.append(recognise(*of)) or heard[-1])
+    found = []
+    for frames in (1, 6000, 10**6):
+        config.measurement.batch_frames = frames
+        found.append((recognizer.judge(model, corpus, lambda done, total: None), list(itertools.chain(*heard))))
+        heard.clear()
+    assert found[0] == found[1] == found[2]
+    assert any(found[0][1])
+    if norm == "group_norm":
+        monkeypatch.setattr(recognizer, "batch_frames", lambda model: 10**6)
+        recognizer.judge(model, corpus, lambda done, total: None)
+        assert list(itertools.chain(*heard)) != found[0][1]
