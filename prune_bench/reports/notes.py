@@ -86,7 +86,10 @@ def _decoding(row: Row) -> str:
 
 
 def _hardware(results: Results) -> str:
-    machines = {f"{row['hardware.cpu']}, {row['hardware.cores']} cores" for row in results.done}
+    machines = {
+        ", ".join(filter(None, (row.get("hardware.gpu"), row["hardware.cpu"], f"{row['hardware.cores']} cores")))
+        for row in results.done
+    }
     threads = {row["threads"] for row in results.done}
     versions = {row["versions"]["torch"] for row in results.done}
     formats = {row["precision"] for row in results.done}

@@ -76,6 +76,32 @@ class AtSizeOf:
 
 
 @dataclass(frozen=True)
+class Where:
+    """A quantity of the seeds on which `small` is below a `share` of `large`, and of sources that do not tell."""
+
+    term: Term
+    small: str
+    large: str
+    share: float
+
+    @property
+    def quantity(self) -> str:
+        return self.term.quantity
+
+    @property
+    def cell(self) -> Cell:
+        return self.term.cell
+
+    def __str__(self) -> str:
+        return f"{self.term} where {self.small} < {self.share:g} {self.large}"
+
+    def values(self, source: Source) -> Mapping[int, float]:
+        small, large = source.values(self.small, self.cell), source.values(self.large, self.cell)
+        known = self.term.values(source).items()
+        return {seed: v for seed, v in known if seed not in small or small[seed] < self.share * large[seed]}
+
+
+@dataclass(frozen=True)
 class Level:
     """A constant, for each seed of a line."""
 
@@ -117,7 +143,7 @@ class Gain:
 class Comparison:
     """`a < b`, or with a relative margin `a < b (1 + margin)`."""
 
-    a: Term | Level | Gain
+    a: Term | Where | Level | Gain
     b: Term | AtSizeOf | Level | Gain
     margin: float = 0.0
 

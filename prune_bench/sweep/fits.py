@@ -211,6 +211,12 @@ def hardware(run: FitConfig) -> tuple[str, int]:
     return "cpu", run.devices
 
 
+def gpus(run: FitConfig) -> str:
+    """How many GPUs of which kind a fit has; nothing on a CPU."""
+    accelerator, devices = hardware(run)
+    return f"{devices} x {torch.cuda.get_device_name()}" if accelerator in ("gpu", "cuda") else ""
+
+
 def precision(run: FitConfig) -> str:
     """Lightning's name for the number format of a fit: with `auto`, bf16 where the hardware has units for it."""
     if run.precision != "auto":

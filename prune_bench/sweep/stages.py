@@ -20,7 +20,7 @@ from prune_bench.models.transformer_lm import LanguageModel
 from prune_bench.pruning.methods import find_method
 from prune_bench.subjects import subject_of
 from prune_bench.sweep.files import read_json, write_text
-from prune_bench.sweep.fits import fit, hardware, make_task
+from prune_bench.sweep.fits import fit, gpus, hardware, make_task
 from prune_bench.sweep.folders import READY, cache_folder, run_folder
 from prune_bench.sweep.fusing import measure_fused
 from prune_bench.sweep.loggers import log_summary
@@ -86,6 +86,7 @@ def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
         "seconds.all_fits": round(sum(one["seconds"] for one in fits), 1),
         "seconds.evaluate": round(time.monotonic() - began, 1),
         **environment(config),
+        "hardware.gpu": gpus(recipe(config)),
         "finished": now(),
     }
 

@@ -127,6 +127,12 @@ def test_hardware_follows_what_is_there_only_when_asked_to(make_config, monkeypa
     assert fits.hardware(run) == expected
 
 
+def test_a_fit_names_its_gpus_and_no_others(make_config, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Example GPU")
+    assert fits.gpus(make_config(dense__devices=4, dense__accelerator="gpu").dense) == "4 x Example GPU"
+    assert fits.gpus(make_config(dense__devices=4, dense__accelerator="cpu").dense) == ""
+
+
 @pytest.mark.parametrize(("asked", "units", "expected"), [
     ("auto", {"avx512_bf16": True}, "bf16-mixed"), ("auto", {"amx_bf16": False}, "32-true"), ("auto", {}, "32-true"),
     ("32-true", {"avx512_bf16": True}, "32-true"),
