@@ -123,9 +123,12 @@ def overlap_matrix(languages: Sequence[str], setting: Setting) -> Callable[[Resu
 
 
 def transfer_matrix(
-    method: str, languages: Sequence[str], sparsity: float, quantity: str
+    method: str, chance: str, languages: Sequence[str], sparsity: float, quantity: str = "wer.test-clean"
 ) -> Callable[[Results], Matrix]:
-    """What a language loses with another's mask: (error with its own - error with the other's) / error with its own."""
+    """What a language loses with another's mask: (error with its own - error with the other's) / error with its own.
+
+    `chance` is the method with a random mask in the place of another's.
+    """
 
     def find(results: Results) -> Matrix:
         def rate(method: str, source: str, target: str) -> float | None:
@@ -137,7 +140,7 @@ def transfer_matrix(
         for target in languages:
             own = rate(method, target, target)
             for source, name in [*((one, one) for one in languages), ("", "RP")]:
-                other = rate(method if source else "rp", source, target)
+                other = rate(method if source else chance, source, target)
                 if own and other is not None:
                     found[name, target] = (own - other) / own
         return found

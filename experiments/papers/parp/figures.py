@@ -160,14 +160,14 @@ def make_figure7(scope: Scope) -> MatrixFigure:
         name="parp-figure7",
         title="Figure 7. What a mask is worth in another language, at 50 %",
         parts=(
-            Part("fixed", (*languages, "RP"), transfer_matrix("transfer", languages, SHARED, "wer.test-clean")),
-            Part("PARP", languages, transfer_matrix("parp_transfer", languages, SHARED, "wer.test-clean")),
+            Part("fixed", (*languages, "RP"), transfer_matrix("transfer", "rp", languages, SHARED)),
+            Part("PARP", (*languages, "RP"), transfer_matrix("parp_transfer", "parp_random", languages, SHARED)),
         ),
         columns=languages,
         lines=(
             *transfers("transfer", languages),
             *transfers("parp_transfer", languages),
-            *(Cell("rp", SHARED).within(each) for each in scope.each),
+            *(Cell(method, SHARED).within(each) for method in ("rp", "parp_random") for each in scope.each),
         ),
         unit="relative gain over its own mask, in",
         limits=(-0.5, 0.1),
