@@ -54,6 +54,9 @@ def check(config: Config) -> None:
         if width % heads:
             raise ValueError(f"{name}.width={width} is not a multiple of {name}.heads={heads}")
     check_languages(config.corpus)
+    for key in ("weights", "internal"):
+        check_numbers(f"fusion.{key}", getattr(config.fusion, key))
+    check_numbers("pruning.sizes", config.pruning.sizes or "0")
     if config.measurement.fused and (config.task != "language_model" or config.text.units != "speech"):
         raise ValueError("measurement.fused=true is for task=language_model with text.units=speech")
 
@@ -65,3 +68,11 @@ def check_languages(corpus: CorpusConfig) -> None:
         raise ValueError(f"corpus.language={asked}: {corpus.name} is English; add for example corpus=commonvoice")
     if corpus.name == "manifest" and "+" in corpus.joint and PLACE not in corpus.root:
         raise ValueError(f"corpus.root={corpus.root}: write {PLACE} where the folders of {asked} differ")
+
+
+def check_numbers(key: str, text: str) -> None:
+    """Raise ValueError for what is not numbers joined with +."""
+    try:
+        [float(number) for number in text.split("+")]
+    except ValueError:
+        raise ValueError(f"{key}={text}: give numbers joined with +, as 0.1+0.3") from None

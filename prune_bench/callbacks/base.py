@@ -27,6 +27,14 @@ def loss_scale(trainer: Trainer, optimizer: Optimizer) -> float:
     return scaler.get_scale() if scaler is not None and handled else 1.0
 
 
+def is_skipped(trainer: Trainer, optimizer: Optimizer) -> bool:
+    """Whether the gradients overflowed under the scaling of 16-bit losses, so that no update will follow."""
+    if getattr(trainer.precision_plugin, "scaler", None) is None:
+        return False
+    moved = (parameter for group in optimizer.param_groups for parameter in group["params"])
+    return any(parameter.grad is not None and not bool(parameter.grad.isfinite().all()) for parameter in moved)
+
+
 class PruningCallback(Callback):
     """Base of the pruning callbacks.
 

@@ -28,7 +28,8 @@ class Taylor(OMP):
 class Gradual(ScoredPruning):
     """Sparsity that rises as a cubic to `sparsity` over the first fraction `ramp` of the fit (Zhu & Gupta, 2017).
 
-    What is removed stays removed; every `interval` updates (a hundredth of the fit if None) more goes. On its way the
+    Every `interval` updates (a hundredth of the fit if None) more goes, and what is removed stays removed, except that
+    channels come back, at zero, where a whole head goes for them: sizes are met to within a channel. On its way the
     model is kept as it is an interval after it reached each of `sizes`: `export_sizes` gives them all after one fit.
     """
 

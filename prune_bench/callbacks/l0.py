@@ -78,7 +78,7 @@ class L0(PruningCallback):
 
     def _build(self, core: Any) -> None:
         if not hasattr(core, "cost_terms"):
-            raise ValueError(f"{type(core).__name__} offers no cost_terms(): L0 needs them and units()")
+            raise Infeasible(f"{type(core).__name__} offers no cost_terms(): L0 needs them and units()")
         self.groups = [group for group in core.units() if group.kind in self.kinds]
         self.all_groups = core.units()
         self.terms = core.cost_terms(self.quantity, self.reference_frames)

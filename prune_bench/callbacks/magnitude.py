@@ -10,7 +10,13 @@ from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from prune_bench.callbacks.base import PruningCallback, check_equal_across_ranks, loss_scale, planned_updates
+from prune_bench.callbacks.base import (
+    PruningCallback,
+    check_equal_across_ranks,
+    is_skipped,
+    loss_scale,
+    planned_updates,
+)
 from prune_bench.callbacks.bindings import Binding, OnGroups, OnRanks, OnWeights
 from prune_bench.pruning import Infeasible
 from prune_bench.pruning.allocation import ALLOCATIONS
@@ -111,7 +117,8 @@ class ScoredPruning(PruningCallback):
             self._pruner.update(self._step)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        self.pruner.observe(loss_scale(trainer, optimizer))
+        if self.pruner.evidence is not None and not is_skipped(trainer, optimizer):
+            self.pruner.observe(loss_scale(trainer, optimizer))
 
     def after_update(self, trainer: Trainer, step: int) -> None:
         if self.pruner.update(step):

@@ -85,7 +85,7 @@ class FinetuningConfig:
 
 @dataclass
 class LanguageModelConfig:
-    """A causal Transformer before any pruning, and its fits, whose `frames` count units.
+    """A causal Transformer before any pruning; in its fits `frames` count units.
 
     A head is `head_width` wide, or with 0 as wide as makes all heads together as wide as the stream. `tied` reads and
     scores units by one matrix; with `embeddings` that matrix can be pruned and counts towards a sparsity.
@@ -99,5 +99,3 @@ class LanguageModelConfig:
     dropout: float = 0.1
     tied: bool = True
     embeddings: bool = True
-    dense: FitConfig = field(default_factory=FitConfig)
-    final: FitConfig = field(default_factory=FitConfig)

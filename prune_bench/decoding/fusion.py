@@ -27,11 +27,12 @@ class Fusion:
     internal: float = 0.0
 
     def check(self, transducer: Transducer) -> None:
-        ours, theirs = self.model.arch.vocabulary, transducer.arch.vocabulary
-        if ours != theirs:
-            raise ValueError(
-                f"the language model has {ours} units and the transducer {theirs}: train it with the same tokenizer"
-            )
+        ours, theirs = self.model.arch, transducer.arch
+        if ours.vocabulary != theirs.vocabulary:
+            found = f"{ours.vocabulary} units and the transducer {theirs.vocabulary}"
+            raise ValueError(f"the language model has {found}: train it with the same tokenizer")
+        if ours.units and theirs.units and ours.units != theirs.units:
+            raise ValueError("the language model has other units than the transducer: train it with the same tokenizer")
 
     def start(self, rows: int, like: Tensor) -> tuple[Tensor, State]:
         """What the border of a sentence leaves."""

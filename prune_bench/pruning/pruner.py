@@ -25,7 +25,8 @@ class Pruner:
     `revival` "hard" zeroes removed units after every update, so that they stay dead; "free" zeroes them only when a
     mask is drawn, so that they train on from zero and are judged again (PARP, Algorithm 1). `initial` takes the place
     of the first draw: a mask from another model, task or language; ValueError for one of other shapes. A data-driven
-    criterion is fed by `observe` after each backward pass.
+    criterion is fed by `observe` after each backward pass. With hard revival nothing is judged again until more must
+    go.
     """
 
     criterion: Criterion
@@ -46,12 +47,17 @@ class Pruner:
 
     def update(self, step: int) -> bool:
         """Act after `step` finished optimizer updates; True when a new mask was drawn."""
-        drawn = self.schedule.is_update_step(step)
+        drawn = self.schedule.is_update_step(step) and not self.rests(step)
         if drawn:
             self.draw(step)
         elif self.masks and self.revival == "hard":
             self.structure.apply(self.masks)
         return drawn
+
+    def rests(self, step: int) -> bool:
+        """Whether the masks can stay: removed units cannot come back, and no more are to go."""
+        asked = self.schedule.sparsity_at
+        return bool(self.masks) and self.revival == "hard" and asked(step) == asked(step - 1)
 
     def draw(self, step: int) -> None:
         """Judge all units anew at the schedule's sparsity and zero the removed ones."""

@@ -127,7 +127,7 @@ def allot(scores: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], budget
     if sum(cost(1, shape) for shape in shapes.values()) > budget:
         raise Infeasible(f"one component of each matrix takes more than the {budget} weights that are to stay")
     ordered = {name: one.sort(descending=True).values for name, one in scores.items()}
-    low, high = 0.0, 2 * sum(float(one.sum()) for one in ordered.values()) + 1.0
+    low, high = 0.0, sum(float(one.sum()) for one in ordered.values()) or 1.0  # at which all else is dropped
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         counts = {name: _cheapest(one, shapes[name], middle) for name, one in ordered.items()}

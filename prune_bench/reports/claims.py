@@ -127,8 +127,9 @@ def differences(comparison: Comparison, source: Source) -> dict[int, float]:
 
 
 def limits(comparison: Comparison, source: Source) -> dict[int, float]:
-    """What the difference of each seed must stay below: the margin's share of b."""
-    return {seed: comparison.margin * value for seed, value in comparison.b.values(source).items()}
+    """What the difference of each seed must stay below: the margin's share of b, or the absolute one."""
+    known = comparison.b.values(source)
+    return {seed: comparison.margin * value + comparison.plus for seed, value in known.items()}
 
 
 def estimate(comparison: Comparison, results: Results, by_seed: Mapping[int, float]) -> Difference:

@@ -141,15 +141,16 @@ class Gain:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`a < b`, or with a relative margin `a < b (1 + margin)`."""
+    """`a < b`, or with a relative margin `a < b (1 + margin)`, or with an absolute one `a < b + plus`."""
 
     a: Term | Where | Level | Gain
     b: Term | AtSizeOf | Level | Gain
     margin: float = 0.0
+    plus: float = 0.0
 
     def __str__(self) -> str:
         kind, _, which = self.a.quantity.partition(".")
-        above = f" + {100 * self.margin:g} %" if self.margin else ""
+        above = f" + {100 * self.margin:g} %" if self.margin else f" + {self.plus:.3g}" if self.plus else ""
         return f"{self.a} < {self.b}{above}" + (f", {which}" if kind in SOURCES else "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from prune_bench.config import FitConfig
 from prune_bench.data import Corpus
 from prune_bench.data.batches import Batch
-from prune_bench.data.tokenizers import Tokenizer
+from prune_bench.data.tokenizers import Tokenizer, units_of
 from prune_bench.decoding.greedy import decode_greedy
 from prune_bench.measurement.evaluation import Progress
 from prune_bench.measurement.flops import count_flops
@@ -29,6 +30,7 @@ class TransducerRecognizer(Recognizer):
     def make_task(self, run: FitConfig, tokenizer: Tokenizer) -> TransducerTask:
         config, model = self.config, self.config.model
         arch = TransducerArch.from_config(model, config.features.mels, tokenizer.size)
+        arch = replace(arch, units=units_of(tokenizer))
         if config.method == "scratch":
             arch = shrink(arch, config.sparsity)
         return TransducerTask(

@@ -7,6 +7,7 @@ import itertools
 import pytest
 import torch
 from lightning import Callback, Trainer
+from lightning.pytorch.plugins import MixedPrecision
 
 from prune_bench.callbacks import PARP, Gradual, Taylor
 from prune_bench.compaction import largest_difference
@@ -16,9 +17,12 @@ from prune_bench.data.text.store import TextStore
 from prune_bench.pruning import Infeasible
 from prune_bench.pruning.targets import find_targets
 from prune_bench.tasks.language_model import LanguageModelTask
+from tests.helpers.strangers import Classifier, loader
+from tests.helpers.strangers import trainer as strangers_trainer
 from tests.helpers.text import WORDS, make_model, make_store
 
 FIT = FitConfig(steps=40, frames=64, learning_rate=1e-2)
+HEAD = 4 * 16 * 8
 SMALLEST = {"weights": 1, "groups": 32, "ranks": 40}
 UNITS = torch.tensor([[0, 1, 2, 3, 4, 1]])
 
@@ -84,9 +88,11 @@ def test_gradual_sparsity_rises_and_stays(tmp_path):
     assert watch.removed[20:] == pytest.approx([0.6] * 20, abs=1e-3)
 
 
+@pytest.mark.parametrize("structure", SMALLEST)
 @pytest.mark.parametrize("criterion", ["magnitude", "taylor"])
-def test_masks_of_a_gradual_run_are_nested(tmp_path, criterion):
-    pruning, drawn = Gradual(0.6, interval=4, criterion=criterion), []
+def test_what_a_gradual_run_removed_stays_removed(tmp_path, criterion, structure):
+    """Components of ranks are sorted anew, but never become more; channels come back for a head alone."""
+    pruning, drawn = Gradual(0.8, ramp=0.9, interval=1, criterion=criterion, structure=structure), []
 
     class Note(Callback):
         def on_train_batch_end(self, trainer, *_):
@@ -94,7 +100,46 @@ def test_masks_of_a_gradual_run_are_nested(tmp_path, criterion):
 
     fit(tmp_path, pruning, extra=[Note()])
     for before, after in itertools.pairwise(drawn):
-        assert all(bool((before[name] | ~after[name]).all()) for name in after)
+        if structure == "ranks":
+            assert all(int(after[name].sum()) <= int(before[name].sum()) for name in after)
+            continue
+        back = {name: int((after[name] & ~before[name]).sum()) for name in after}
+        heads = sum(int((before[name] & ~after[name]).sum()) for name in after if name.endswith("heads"))
+        assert sum(back.values()) <= heads * HEAD / SMALLEST["groups"]
+        assert not any(count for name, count in back.items() if not name.endswith("ffn"))
+
+
+@pytest.mark.parametrize("structure", SMALLEST)
+def test_nothing_is_judged_again_once_all_is_removed(tmp_path, structure):
+    """Factors judged by magnitude would lose their optimizer's memory for it."""
+    pruning, memory = Gradual(0.6, ramp=0.5, interval=2, structure=structure), []
+
+    class Note(Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            parameter = next(iter(find_targets(pl_module).values()))
+            memory.append("exp_avg" in optimizer.state[parameter])
+
+    fit(tmp_path, pruning, extra=[Note()])
+    assert all(memory[22:])
+    assert memory[2:20].count(False) == (9 if structure == "ranks" else 0)
+
+
+def test_an_update_that_overflowed_is_no_evidence(tmp_path):
+    module, pruning, skipped = Classifier(), Gradual(0.5, ramp=0.9, interval=9, criterion="taylor"), []
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**26, growth_interval=1000)
+
+    class Note(Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            skipped.append(not all(bool(one.grad.isfinite().all()) for one in pl_module.parameters()))
+
+    strangers_trainer(
+        tmp_path, pruning, Note(), steps=40, precision=None, plugins=[MixedPrecision("16-mixed", "cpu", scaler)]
+    ).fit(module, loader())
+    assert 0 < sum(skipped) < 40
+    evidence = pruning.pruner.evidence
+    assert evidence.batches == len(skipped) - sum(skipped)
+    assert all(bool(squares.isfinite().all()) for squares in evidence.squares.values())
+    assert removed(module) == pytest.approx(0.5, abs=1e-3)
 
 
 def test_one_run_delivers_every_size(tmp_path):
@@ -209,7 +254,7 @@ def test_ranks_are_chosen_within_a_fit_alone():
 
 
 def test_an_unknown_structure_is_named():
-    with pytest.raises(ValueError, match="structure='rank': choose weights, groups, heads, ranks"):
+    with pytest.raises(ValueError, match="structure='rank': choose weights, weights\\+biases, groups, heads, ranks"):
         Gradual(0.5, structure="rank")
 
 

@@ -35,6 +35,7 @@ MAKERS = {
     "random": lambda: OMP(0.5, criterion="random"),
     "Taylor": lambda: Taylor(0.5, at=0.5),
     "gradual Taylor": lambda: Gradual(0.5, ramp=0.9, interval=1, criterion="taylor"),
+    "gradual, ranks": lambda: Gradual(0.5, ramp=0.9, interval=1, structure="ranks"),
 }
 
 

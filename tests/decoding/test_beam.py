@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -123,3 +124,7 @@ def test_other_units_are_refused():
     model = talkative()
     with pytest.raises(ValueError, match="7 units and the transducer 9"):
         search_beam(model, hidden(), LONG, 2, fusion=Fusion(language_model(7), 0.5))
+    other = language_model(9)
+    other.arch, model.arch = replace(other.arch, units="ours"), replace(model.arch, units="theirs")
+    with pytest.raises(ValueError, match="other units than the transducer: train it with the same tokenizer"):
+        search_beam(model, hidden(), LONG, 2, fusion=Fusion(other, 0.5))

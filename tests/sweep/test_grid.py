@@ -88,6 +88,9 @@ def test_every_method_makes_a_run():
     (["corpus=fsdd,espeak"], "one command for each"),
     (["method=omp"], "add for example sparsity=0.5"),
     (["method"], "expected key=value"),
+    (["fusion.weights=0.1+much"], r"fusion\.weights=0\.1\+much: give numbers joined with \+"),
+    (["pruning.sizes=half"], r"pruning\.sizes=half: give numbers"),
+    (["lm.dense.steps=5"], "unknown key"),
 ])  # fmt: skip
 def test_a_wrong_word_is_refused_with_a_remedy(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -101,7 +101,8 @@ class TextData(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[TextBatch]:
         trainer, store = self.trainer, self.splits["train"]
         assert trainer is not None
-        return loader(Sentences(store), TextStream(store, self.fit.frames, self.seed, *place_of(trainer)))
+        stream = TextStream(store, self.fit.frames, self.seed, *place_of(trainer))
+        return loader(Sentences(store), stream, workers=2 if torch.cuda.is_available() else 0)
 
     def val_dataloader(self) -> DataLoader[TextBatch]:
         assert self.trainer is not None

@@ -14,7 +14,7 @@ from rich.progress import track
 from prune_bench.config import Config
 from prune_bench.data import Corpus, cached_tokenizer, prepare
 from prune_bench.data.store import created, describe
-from prune_bench.data.text.sources import fingerprint, lines
+from prune_bench.data.text.sources import fingerprint, lines, paths_of
 from prune_bench.data.text.store import TextStore, write_text_store
 from prune_bench.data.texts import spell
 from prune_bench.data.tokenizers import Tokenizer, units_of
@@ -37,7 +37,7 @@ class TextCorpus:
 def prepare_text(config: Config, cache: str | Path, progress: bool = True) -> TextCorpus:
     """Make, or open if made before, the sentences of `config.text` under folder `cache`.
 
-    No sentence of development or test text is trained on.
+    No sentence of development or test text, nor what is said in those splits of the speech, is trained on.
     Raises ValueError, naming the file, the line and the remedy, for text that cannot be used.
     """
     text, cache = config.text, Path(cache)
@@ -70,12 +70,15 @@ def text_store(
     text, training = config.text, split == "train"
     sources = {one: fingerprint(text, one, said[one]) for one in (SPLITS if training else (split,))}
     shaped = [VERSION, sources, text.longest, text.on_bad, asdict(config.tokenizer), units_of(tokenizer)]
+    if training:
+        shaped.append(said)
     name = hashlib.sha256(json.dumps(shaped).encode()).hexdigest()[:12]
     path = cache / "text" / f"{text.name}-{split}-{name}"
     with created(path) as folder:
         if folder is not None:
             found = lines(text, split, said[split])
-            held_out = {spell(line.text) for one in SPLITS[1:] for line in lines(text, one, said[one])}
+            judged = ([*(line.text for line in lines(text, one, said[one])), *said[one]] for one in SPLITS[1:])
+            held_out = {spell(sentence) for sentences in judged for sentence in sentences}
             write_text_store(
                 folder,
                 track(found, f"{text.name} {split}", disable=not (progress and training), transient=True),
@@ -84,6 +87,7 @@ def text_store(
                 held_out=held_out if training else (),
                 skip=text.on_bad == "skip",
                 keep_texts=not training,
+                origin=f"{' + '.join(map(str, paths_of(text, split))) or text.name} (text.{split})",
             )
     store = TextStore.open(path)
     if store.skipped and progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,16 +30,19 @@ def read_file(path: Path) -> Iterator[Line]:
     """The lines of a text file, gzipped or not, one at a time.
 
     Raises:
-        ValueError: the file is missing, or a line is not UTF-8.
+        ValueError: the file is missing or damaged, or a line is not UTF-8.
     """
     if not path.is_file():
         raise ValueError(f"{path} is missing: correct text.root or text.train, text.dev, text.test")
+    number = 0
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
+        try:
+            for number, line in enumerate(file, start=1):
                 yield Line(line.decode("utf-8"), f"{path}:{number}")
-            except UnicodeDecodeError as error:
-                raise ValueError(f"{path}:{number}: not UTF-8 ({error.reason}): convert the file") from None
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}:{number}: not UTF-8 ({error.reason}): convert the file") from None
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{path}: damaged after line {number} ({error}): fetch the file again") from None
 
 
 def paths_of(config: TextConfig, split: str) -> list[Path]:

@@ -63,8 +63,11 @@ def write_text_store(
     held_out: Collection[str] = (),
     skip: bool = False,
     keep_texts: bool = False,
+    origin: str = "the text",
 ) -> None:
     """Write the sentences of `lines` that are not `held_out`; what cannot be spelled is left out with `skip`.
+
+    `origin` says in words where the lines are from.
 
     Raises:
         ValueError: a line has characters that the tokenizer does not know, or no sentence is left.
@@ -94,7 +97,7 @@ def write_text_store(
                 words.update(piece.split())
                 texts += [piece] * keep_texts
     if end == 0:
-        raise ValueError(f"no sentence in the text: {describe(dict(skipped)) or 'it is empty'}")
+        raise ValueError(f"no sentence in {origin}: {describe(dict(skipped)) or 'it is empty'}")
     index = {"type": str(kind), "texts": texts, "words": dict(words), "skipped": dict(skipped)}
     (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False))
 
