@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.benchmarks import compaction, encoder, language_model, masks, overhead, step
+from experiments.benchmarks import compaction, decoding, encoder, language_model, masks, overhead, step
 from experiments.benchmarks.__main__ import NAMES, parse
 from experiments.benchmarks.results import Goal, Result, ratio, show, write
 from experiments.benchmarks.turns import arch_of, make_task, random_batches
@@ -137,6 +137,15 @@ def test_language_models_train_beside_a_plain_loop_and_are_timed_factorised():
     }  # fmt: skip
     assert [goal.at_least for goal in result.goals] == [False, True, False]
     assert len(result.notes) == 4
+
+
+def test_decoding_is_timed_at_the_rate_of_speech():
+    result = decoding.run(rounds=2, name="smoke", seconds=1.0)
+    assert [len(taken) for taken in result.seconds.values()] == [2] * 4
+    assert [row["part"] for row in result.rows] == [*result.seconds]
+    (goal,) = result.goals
+    assert goal.value > 0
+    assert 3 < float(result.notes[0].split()[-4]) < 9
 
 
 @torch.no_grad()
