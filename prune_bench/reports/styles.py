@@ -38,7 +38,7 @@ METHOD_STYLES = {
     "imp": (BLUE, "v"),
     "parp_p": (VERMILION, "o"),
     "parp_p_staged": (GREEN, "D"),
-    "parp_random": (GREEN, "D"),
+    "parp_random": (GREEN, "h"),
     "parp_transfer": (SKY, "D"),
     "taylor": (BLUE, "v"),
     "gradual": (GREEN, "D"),
