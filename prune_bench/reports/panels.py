@@ -195,7 +195,7 @@ def _level(results: Results, panel: Panel, name: str) -> Estimate | None:
 def _scale(axes: Axes, panel: Panel) -> None:
     """Removed per cent to the right; a quantity from large to small, on a logarithmic axis."""
     if not panel.against:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
     elif axes.has_data():
         axes.set_xscale("log")
         axes.invert_xaxis()
