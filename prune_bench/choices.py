@@ -5,7 +5,6 @@ from __future__ import annotations
 from prune_bench.config import Config, CorpusConfig
 
 ENGLISH = ("fsdd", "librispeech")
-PLACE = "{language}"
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 CHOICES: dict[str, tuple[str, ...]] = {
     "task": ("transducer", "ctc", "language_model"),
@@ -53,7 +52,7 @@ def check(config: Config) -> None:
     for name, (width, heads) in widths.items():
         if width % heads:
             raise ValueError(f"{name}.width={width} is not a multiple of {name}.heads={heads}")
-    check_languages(config.corpus)
+    check_language(config.corpus)
     for key in ("weights", "internal"):
         check_numbers(f"fusion.{key}", getattr(config.fusion, key))
     check_numbers("pruning.sizes", config.pruning.sizes or "0")
@@ -61,13 +60,11 @@ def check(config: Config) -> None:
         raise ValueError("measurement.fused=true is for task=language_model with text.units=speech")
 
 
-def check_languages(corpus: CorpusConfig) -> None:
-    """Raise ValueError where a corpus does not have the languages that are asked of it."""
+def check_language(corpus: CorpusConfig) -> None:
+    """Raise ValueError where a corpus does not have the language that is asked of it."""
     asked = corpus.joint or corpus.language
     if corpus.name in ENGLISH and asked != "en":
         raise ValueError(f"corpus.language={asked}: {corpus.name} is English; add for example corpus=commonvoice")
-    if corpus.name == "manifest" and "+" in corpus.joint and PLACE not in corpus.root:
-        raise ValueError(f"corpus.root={corpus.root}: write {PLACE} where the folders of {asked} differ")
 
 
 def check_numbers(key: str, text: str) -> None:

@@ -53,6 +53,8 @@ def run(rounds: int = ROUNDS, device: str = "cpu", name: str = "tiny", seconds: 
         for key, variant in variants.items():
             start = perf_counter()
             variant()
+            if device == "cuda":
+                torch.cuda.synchronize()
             if number:
                 result.seconds[key].append(perf_counter() - start)
     speech = utterances * seconds

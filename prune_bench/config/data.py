@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LANGUAGE = "{language}"
+
 
 @dataclass
 class CorpusConfig:
@@ -12,6 +14,7 @@ class CorpusConfig:
     `targets` are the words of the transcripts, or `phones`: how eSpeak NG pronounces them in `language`. With `joint`,
     languages joined with `+`, training takes all of these, development and test `language` alone. `labels` names how
     much of it is labelled: Libri-light's subset of that name, or its stand-in, a share of the training utterances.
+    In a manifest's `root`, `{language}` stands for the language.
     """
 
     name: str = "espeak"

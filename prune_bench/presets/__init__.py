@@ -10,6 +10,8 @@ from prune_bench.presets import ctc, language_model, transducer
 
 # Updates of a fit on fewer labels, as a fraction of those on ten hours: 12k and 15k of 20k, as published for PARP.
 SHARES = {("ctc", "10min"): 0.6, ("ctc", "1h"): 0.75}
+# Updates of a large encoder's pretraining, as a fraction of a base one's, where both are to take equally long.
+LARGE_SHARES = {"tiny": 0.35}
 PRESETS = {"transducer": transducer.PRESETS, "ctc": ctc.PRESETS, "language_model": language_model.PRESETS}
 
 
@@ -22,8 +24,10 @@ def preset(name: str, task: str = "transducer") -> Config:
     return PRESETS[task][name]()
 
 
-def for_labels(config: Config, given: Container[str]) -> Config:
-    """A preset's configuration with as many updates as its amount of labels wants; steps `given` as keys stay."""
-    share = SHARES.get((config.task, config.corpus.labels), 1.0)
-    keys = [key for key in ("dense.steps", "final.steps") if key not in given]
-    return override(config, {key: round(share * flat_keys(config)[key]) for key in keys})
+def with_updates(config: Config, given: Container[str]) -> Config:
+    """A preset's configuration with as many updates as its labels and its encoder want; steps `given` as keys stay."""
+    shares = dict.fromkeys(("dense.steps", "final.steps"), SHARES.get((config.task, config.corpus.labels), 1.0))
+    if config.encoder.size == "large":
+        shares["pretraining.fit.steps"] = LARGE_SHARES.get(config.preset, 1.0)
+    steps = flat_keys(config)
+    return override(config, {key: round(share * steps[key]) for key, share in shares.items() if key not in given})

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from prune_bench.choices import PLACE
 from prune_bench.config import Config, CorpusConfig
+from prune_bench.config.data import LANGUAGE
 from prune_bench.identity import fingerprint
 from prune_bench.overrides import expand_grid, override, parse_overrides, suggest
-from prune_bench.presets import for_labels, preset
+from prune_bench.presets import preset, with_updates
 from prune_bench.pruning.methods import ALIASES, METHODS
 from prune_bench.sweep.runs import dense_of, normalise, run_id
 
@@ -63,7 +63,7 @@ def read_grid(arguments: Sequence[str], tables: Mapping[str, Asked]) -> Grid:
     for key in sorted({key for line in lines for key in line} & set(overrides)):
         raise ValueError(f"table={table} says itself which values of {key} it needs: leave out {key}=")
     configs = [override(config, line) for config in expand_grid(base, overrides) for line in lines]
-    return Grid(_in_order([for_labels(config, overrides) for config in configs]), table or None)
+    return Grid(_in_order([with_updates(config, overrides) for config in configs]), table or None)
 
 
 def _in_order(configs: Sequence[Config]) -> list[Config]:
@@ -81,13 +81,12 @@ def _check_folders(corpora: Sequence[CorpusConfig]) -> None:
     """Refuse manifests that give several languages the same speech."""
     languages: dict[str, set[str]] = {}
     for corpus in corpora:
-        if corpus.name == "manifest" and PLACE not in corpus.root:
-            languages.setdefault(corpus.root, set()).add(corpus.language)
+        if corpus.name == "manifest" and LANGUAGE not in corpus.root:
+            languages.setdefault(corpus.root, set()).update((corpus.joint or corpus.language).split("+"))
     for root, found in languages.items():
         if len(found) > 1:
-            raise ValueError(
-                f"corpus.root={root}: write {PLACE} where the folders of {', '.join(sorted(found))} differ"
-            )
+            named = ", ".join(sorted(found))
+            raise ValueError(f"corpus.root={root}: write {LANGUAGE} where the folders of {named} differ")
 
 
 def _single(overrides: dict[str, list[str]], key: str, default: str) -> str:

@@ -58,7 +58,8 @@ def compare_table(folder: Path, config: Config, report: Reporter) -> None:
 
 def start_model(config: Config) -> Any:
     """What a dense model was fine-tuned from."""
-    source, weights = origin(config), published(config.pretraining, config.encoder.size)
-    if source is None and weights is None:
-        raise ValueError("pretraining.source=random: no pretrained mask to compare with")
-    return load_model(run_folder(source) / "model") if source else load_pretrained(str(weights))
+    if source := origin(config):
+        return load_model(run_folder(source) / "model")
+    if weights := published(config.pretraining, config.encoder.size):
+        return load_pretrained(weights)
+    raise ValueError("pretraining.source=random: no pretrained mask to compare with")

@@ -102,3 +102,11 @@ def test_fewer_labels_take_fewer_updates_unless_asked_otherwise():
     grid = read_grid([*words, "corpus.labels=10min,1h,10h"], {})
     found = {(one.corpus.labels, one.dense.steps, one.final.steps) for one in grid.configs}
     assert found == {("10min", 12_000, 7), ("1h", 15_000, 7), ("10h", 20_000, 7)}
+
+
+def test_a_large_encoder_is_pretrained_for_about_as_long_as_a_base_one_at_tiny():
+    words = ["task=ctc", "method=dense", "encoder.size=base,large"]
+    steps = {one.encoder.size: one.pretraining.fit.steps for one in read_grid(words, {}).configs}
+    assert steps == {"base": 3700, "large": 1295}
+    given = read_grid([*words, "pretraining.fit.steps=100"], {}).configs
+    assert [one.pretraining.fit.steps for one in given] == [100, 100]

@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from prune_bench.choices import PLACE
 from prune_bench.config import CorpusConfig, FeatureConfig
+from prune_bench.config.data import LANGUAGE
 from prune_bench.data.audio import BadUtterance, read_audio
 from prune_bench.data.corpora.source import Load, Utterance, chunks, labelled, subset_of
 
@@ -30,7 +30,7 @@ class Manifest:
 
     def __init__(self, config: CorpusConfig, features: FeatureConfig) -> None:
         self.config, self.sample_rate = config, features.sample_rate
-        self.root = Path(config.root.replace(PLACE, config.language))
+        self.root = Path(config.root.replace(LANGUAGE, config.language))
 
     def fingerprint(self, split: str) -> Any:
         contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in self.listings(split)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from prune_bench.config import Config
+from prune_bench.config import Config, TextConfig
 from prune_bench.data import Corpus, cached_tokenizer, prepare
 from prune_bench.data.store import created, describe
 from prune_bench.data.text.sources import fingerprint, lines, paths_of
@@ -63,6 +63,12 @@ def transcripts(speech: Corpus | None) -> Transcripts:
     return {"train": [], **judged}
 
 
+def judged_sentences(text: TextConfig, said: Transcripts) -> set[str]:
+    """What development and test text holds, and what is said in those splits of the speech."""
+    judged = ([*(line.text for line in lines(text, split, said[split])), *said[split]] for split in SPLITS[1:])
+    return {spell(sentence) for sentences in judged for sentence in sentences}
+
+
 def text_store(
     config: Config, split: str, said: Transcripts, tokenizer: Tokenizer, cache: Path, progress: bool
 ) -> TextStore:
@@ -77,14 +83,12 @@ def text_store(
     with created(path) as folder:
         if folder is not None:
             found = lines(text, split, said[split])
-            judged = ([*(line.text for line in lines(text, one, said[one])), *said[one]] for one in SPLITS[1:])
-            held_out = {spell(sentence) for sentences in judged for sentence in sentences}
             write_text_store(
                 folder,
                 track(found, f"{text.name} {split}", disable=not (progress and training), transient=True),
                 tokenizer,
                 text.longest,
-                held_out=held_out if training else (),
+                held_out=judged_sentences(text, said) if training else (),
                 skip=text.on_bad == "skip",
                 keep_texts=not training,
                 origin=f"{' + '.join(map(str, paths_of(text, split))) or text.name} (text.{split})",
