@@ -76,30 +76,39 @@ def write_text_store(
     words, skipped, texts, end = Counter[str](), Counter[str](), list[str](), 0
     with (folder / "units.bin").open("wb") as units, (folder / "ends.bin").open("wb") as ends:
         ends.write(np.int64(0).tobytes())
-        for line in lines:
-            text = spell(line.text)
-            if not text:
-                continue
-            if text in held_out:
-                skipped[HELD_OUT] += 1
-                continue
-            try:
-                pieces = list(cut(text, tokenizer, longest))
-            except ValueError as error:
-                if not skip:
-                    raise ValueError(f"{line.place}: {UNKNOWN}, {error}; correct it, or set text.on_bad=skip") from None
-                skipped[UNKNOWN] += 1
-                continue
-            for piece, encoded in pieces:
-                units.write(np.array(encoded, dtype=kind).tobytes())
-                end += len(encoded)
-                ends.write(np.int64(end).tobytes())
-                words.update(piece.split())
-                texts += [piece] * keep_texts
+        for piece, encoded in pieces(lines, tokenizer, longest, held_out, skip, skipped):
+            units.write(np.array(encoded, dtype=kind).tobytes())
+            end += len(encoded)
+            ends.write(np.int64(end).tobytes())
+            words.update(piece.split())
+            texts += [piece] * keep_texts
     if end == 0:
         raise ValueError(f"no sentence in {origin}: {describe(dict(skipped)) or 'it is empty'}")
     index = {"type": str(kind), "texts": texts, "words": dict(words), "skipped": dict(skipped)}
     (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False))
+
+
+def pieces(
+    lines: Iterable[Line],
+    tokenizer: Tokenizer,
+    longest: int,
+    held_out: Collection[str],
+    skip: bool,
+    skipped: Counter[str],
+) -> Iterator[tuple[str, list[int]]]:
+    """The sentences to keep and their units; `skipped` counts the others by reason."""
+    for line in lines:
+        if not (text := spell(line.text)):
+            continue
+        if text in held_out:
+            skipped[HELD_OUT] += 1
+        else:
+            try:
+                yield from cut(text, tokenizer, longest)
+            except ValueError as error:
+                if not skip:
+                    raise ValueError(f"{line.place}: {UNKNOWN}, {error}; correct it, or set text.on_bad=skip") from None
+                skipped[UNKNOWN] += 1
 
 
 def cut(text: str, tokenizer: Tokenizer, longest: int) -> Iterator[tuple[str, list[int]]]:
