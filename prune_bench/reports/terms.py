@@ -10,6 +10,7 @@ from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.cells import DENSE, Cell
 from prune_bench.reports.columns import Published
 from prune_bench.reports.counts import SOURCES
+from prune_bench.reports.sheets import MINUS
 
 
 class Source(Protocol):
@@ -93,7 +94,7 @@ class Where:
         return self.term.cell
 
     def __str__(self) -> str:
-        return f"{self.term} where {self.small} < {self.share:g} {self.large}"
+        return str(self.term)
 
     def values(self, source: Source) -> Mapping[int, float]:
         small, large = source.values(self.small, self.cell), source.values(self.large, self.cell)
@@ -150,8 +151,13 @@ class Comparison:
 
     def __str__(self) -> str:
         kind, _, which = self.a.quantity.partition(".")
-        above = f" + {100 * self.margin:g} %" if self.margin else f" + {self.plus:.3g}" if self.plus else ""
+        above = signed(100 * self.margin, " %") if self.margin else signed(self.plus) if self.plus else ""
         return f"{self.a} < {self.b}{above}" + (f", {which}" if kind in SOURCES else "")
+
+
+def signed(value: float, unit: str = "") -> str:
+    """What is added to a bound, in words."""
+    return f" {'+' if value > 0 else MINUS} {abs(value):.3g}{unit}"
 
 
 def interpolate(size: float, points: Sequence[tuple[float, float]]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.cells import Cell
 from prune_bench.reports.claims import Claim
 from prune_bench.reports.claimsets import ClaimGroup, ClaimSet
@@ -43,8 +44,13 @@ def in_language(method: str, target: str, source: str | None = None) -> Cell:
 
 def own_mask(method: str, languages: tuple[str, ...], margin: float, own_first: bool) -> tuple[Comparison, ...]:
     """Another's mask, on average, against one's own, for each language."""
-    pairs = [(in_language(method, one, one), in_language(method, one)) for one in languages]
-    return tuple(compare("wer.test-clean", *(pair if own_first else pair[::-1]), margin) for pair in pairs)
+
+    def term(target: str, source: str | None) -> Term:
+        name = f"{target} with {'its own mask' if source else 'masks of all languages'}"
+        return Term("wer.test-clean", in_language(method, target, source), name)
+
+    pairs = [(term(one, one), term(one, None)) for one in languages]
+    return tuple(Comparison(*(pair if own_first else pair[::-1]), margin) for pair in pairs)
 
 
 def stated(scope: Scope) -> dict[Cell, dict[str, float]]:
@@ -57,7 +63,7 @@ def stated(scope: Scope) -> dict[Cell, dict[str, float]]:
 def counts(method: str, fits: int) -> tuple[Comparison, Comparison]:
     """A method at 90 % takes exactly so many fine-tunings."""
     cell = Cell(method, 0.9)
-    found = Term("fine_tunings", cell)
+    found = Term("fine_tunings", cell, f"fine-tunings of {METHODS[method].label}")
     return (
         Comparison(found, Level(fits + 1, "fine_tunings", cell)),
         Comparison(Level(fits - 1, "fine_tunings", cell), found),
@@ -85,27 +91,36 @@ def little_pruning_helps() -> Claim:
         "little_pruning_helps",
         "10 % PARP beats the dense model on the fewest labels",
         tuple(
-            compare(f"wer.{split}", Cell("parp", 0.1, setting), Cell("dense", 0.0, setting))
-            for setting in MODEL_SIZES.values()
+            Comparison(
+                Term(f"wer.{split}", Cell("parp", 0.1, setting), f"{size}, PARP 10 %"),
+                Term(f"wer.{split}", Cell("dense", 0.0, setting), f"{size}, dense"),
+            )
+            for size, setting in MODEL_SIZES.items()
             for split in SPLITS
         ),
     )
 
 
 def masks_overlap(scope: Scope) -> Claim:
+    def far(cell: Cell) -> Comparison:
+        setting = dict(cell.setting)
+        which = f"{setting['corpus.language']}, {'CSR' if '+' in setting['pretraining.languages'] else 'H2L'}"
+        return Comparison(
+            Term("overlap.chance", cell, f"{which}: chance"), Term("overlap.least", cell, "smallest IOU"), -0.5
+        )
+
     return Claim(
         "masks_overlap",
         "Masks of all languages and of the pretrained weights overlap far above chance",
-        tuple(
-            Comparison(Term("overlap.chance", cell), Term("overlap.least", cell), -0.5) for cell in dense_cells(scope)
-        ),
+        tuple(far(cell) for cell in dense_cells(scope)),
         note="chance less than half of the smallest overlap.",
     )
 
 
 def mask_stays(scope: Scope) -> Claim:
     def still(cell: Cell) -> Where:
-        return Where(Term("overlap.moved", cell), "reach.interval", "threshold", SMALL)
+        term = Term("overlap.moved", cell, f"1 - IOU at {100 * cell.sparsity:g} %")
+        return Where(term, "reach.interval", "threshold", SMALL)
 
     cells = [Cell("parp", sparsity) for sparsity in scope.sparsities]
     return Claim(
