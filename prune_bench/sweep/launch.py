@@ -135,6 +135,7 @@ def run_tasks(
 ) -> None:
     """Run tasks in order, as many at a time as fit into `slots` (one that needs more than there are runs alone).
 
+    Of those that are ready the widest go first: they would have to wait for slots that then lie idle.
     `ended(task, code)` is called for each: with its exit code, or None if it could not start because a task before it
     failed. `tick(running)` is called several times a second. However this ends, no started task is left running.
     """
@@ -151,7 +152,7 @@ def run_tasks(
                 waiting.remove(task)
                 failed.add(task)
                 ended(task, None)
-            ready = next((task for task in waiting if passed.issuperset(task.after)), None)
+            ready = max((t for t in waiting if passed.issuperset(t.after)), key=lambda t: t.slots, default=None)
             free = slots - sum(task.slots for task in running)
             if ready and (ready.slots <= free or not running):
                 waiting.remove(ready)

@@ -78,12 +78,24 @@ def test_tasks_start_in_order_as_slots_get_free(pool):
 
 
 def test_a_wide_task_waits_for_its_slots_and_is_not_overtaken(pool):
-    pool.add("first", polls=3)
-    pool.add("wide", slots=2)
-    pool.add("narrow")
+    first = pool.add("first", polls=3)
+    pool.add("beside it", polls=3)
+    pool.add("wide", slots=2, after=(first,))
+    pool.add("narrow", polls=9)
     pool.run()
     assert pool.log.index("end first 0") < pool.log.index("start wide") < pool.log.index("end wide 0")
     assert pool.log.index("end wide 0") < pool.log.index("start narrow")
+
+
+def test_wide_tasks_go_first_so_that_no_slot_waits_for_another(pool):
+    first, wide = pool.add("wide", slots=2), pool.add("another", slots=2)
+    pool.add("narrow", after=(first,))
+    pool.add("other", after=(wide,))
+    pool.run()
+    assert pool.log == [
+        *("start wide", "end wide 0", "start another", "end another 0"),
+        *("start narrow", "start other", "end narrow 0", "end other 0"),
+    ]
 
 
 def test_a_task_wider_than_the_pool_runs_alone(pool):
