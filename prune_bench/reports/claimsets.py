@@ -107,7 +107,8 @@ class ClaimSet:
         lines = [[v.claim.text, v.ours, v.counts, v.paper] for v in verdicts]
         headings = [Heading(title) for title in ("claim", "on our rows", "comparisons", "on the published numbers")]
         notes = [f"{v.claim.text}: {v.claim.note}" for v in verdicts if v.claim.note]
-        origin = describe_runs(self.groups[0].results(rows, timing), self.setting)
+        found = [group.results(rows, timing) for group in self.groups]
+        origin = describe_runs(found[0], self.setting, rows=[row for results in found for row in results.done])
         return Sheet(self.title, headings, [lines], [*notes, *origin]), _evidence_sheet(verdicts)
 
 

@@ -10,8 +10,11 @@ from prune_bench.reports.cells import DENSE, Cell, Row
 from prune_bench.reports.results import Results
 
 
-def describe_runs(results: Results, setting: str, scored: bool = True) -> list[str]:
-    """Corpus, preset, seeds and hardware; intervals, test sets and the dense model on dev if error rates are shown."""
+def describe_runs(results: Results, setting: str, scored: bool = True, rows: Sequence[Row] = ()) -> list[str]:
+    """Corpus, preset, seeds and hardware; intervals, test sets and the dense model on dev if error rates are shown.
+
+    `rows` are what else was run, perhaps elsewhere.
+    """
     done = results.done
     if not done:
         return [f"Published: {setting}. No run has finished yet."]
@@ -23,7 +26,7 @@ def describe_runs(results: Results, setting: str, scored: bool = True) -> list[s
         "Block weights: what the weight matrices of the encoder blocks store, the base of every percentage in the "
         "first column.",
         *_without_gain(results),
-        _hardware(results),
+        _hardware([*done, *rows]),
     ]
 
 
@@ -85,14 +88,14 @@ def _decoding(row: Row) -> str:
     return f"beam {row['config']['fusion']['beam']} with shallow fusion ({weights}{speed})"
 
 
-def _hardware(results: Results) -> str:
+def _hardware(rows: Sequence[Row]) -> str:
     machines = {
         ", ".join(filter(None, (row.get("hardware.gpu"), row["hardware.cpu"], f"{row['hardware.cores']} cores")))
-        for row in results.done
+        for row in rows
     }
-    threads = {row["threads"] for row in results.done}
-    versions = {row["versions"]["torch"] for row in results.done}
-    formats = {row["precision"] for row in results.done}
+    threads = {row["threads"] for row in rows}
+    versions = {row["versions"]["torch"] for row in rows}
+    formats = {row["precision"] for row in rows}
     return (
         f"Trained on {_join(machines)} in {_join(formats)}; threads a run: {_join(threads)}; torch {_join(versions)}."
     )

@@ -170,6 +170,20 @@ def test_claims_are_judged_each_on_the_runs_of_its_report():
     assert verdicts["little_pruning_helps"] == "inconclusive"
 
 
+def test_claims_name_the_hardware_and_the_settings_of_all_their_rows():
+    first, second = parp.TABLES["parp-table1"], parp.TABLES["parp-table2"]
+    rows = rows_of(first) + [{**one, "precision": "bf16-mixed", "hardware.cpu": "Other"} for one in rows_of(second)]
+    text = parp.CLAIMS["parp-claims"].report.text(rows, {})
+    assert "Other, 2 cores" in text
+    assert "in 32-true, bf16-mixed;" in text
+    for words in (
+        "large, PARP 10 % < large, dense, test-other",
+        "nl, CSR: chance < smallest IOU",
+        "nl with its own mask",
+    ):
+        assert words in text
+
+
 def test_smoke_covers_two_languages_and_two_sparsities():
     grids = {name: read_grid([f"table={name}", "preset=smoke"], REPORTS).configs for name in REPORTS}
     phones = {config.corpus.language for name, configs in grids.items() for config in configs

@@ -59,7 +59,7 @@ def make_table2() -> Table:
         methods=("parp",),
         columns=(SETTING, METHOD, SPARSITY, *accuracy("test-clean"), *accuracy("test-other"), ACHIEVED, UPDATES),
         published=PUBLISHED2,
-        setting=f"{LIBRISPEECH} and large, ten minutes of labels",
+        setting="LibriSpeech, wav2vec 2.0 base and large, ten minutes of labels, no language model",
         sparsities=(0.1,),
         settings=MODEL_SIZES,
         fixed=(("corpus.language", "en"),),
