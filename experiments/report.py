@@ -6,8 +6,9 @@
 
 Names: {names}. `runs` prints whatever rows there are.
 
-    rows=FOLDER    where rows.jsonl and timing.json lie (default: output/tables/NAME-PRESET-CORPUS)
-    to=FOLDER      where to write (default: output/tables/, under the name of the rows' folder)
+    rows=FOLDER    where rows.jsonl and timing.json lie (default: output/tables/NAME-PRESET-CORPUS); of several
+                   folders, joined with commas, the last one that has a run counts
+    to=FOLDER      where to write (default: output/tables/, under the name of the last folder of rows)
     preset=tiny    corpus=espeak    output=output
 """
 
@@ -50,9 +51,10 @@ def parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
 def report(name: str, options: dict[str, str]) -> list[Path]:
     """Print one report, write its files and return their paths. ValueError for rows that cannot be reported."""
     tables = Path(options["output"]) / "tables"
-    source = Path(options["rows"] or tables / f"{name}-{options['preset']}-{options['corpus']}")
-    target = Path(options["to"] or tables / source.resolve().name)
-    rows, timing = read_rows(source), read_timing(source)
+    named = options["rows"] or str(tables / f"{name}-{options['preset']}-{options['corpus']}")
+    sources = [Path(folder) for folder in named.split(",")]
+    target = Path(options["to"] or tables / sources[-1].resolve().name)
+    rows, timing = read_rows(*sources), read_timing(*sources)
     made = table_of(rows, LIKE[rows[0].get("task", "transducer")]) if name == RUNS else REPORTS[name]
     print(made.text(rows, timing, shutil.get_terminal_size((200, 24)).columns))
     return made.write(rows, timing, target)

@@ -27,11 +27,18 @@ def write_text(path: Path, text: str) -> Path:
     return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """Every row below a folder: `rows.jsonl` or `rows*.jsonl.gz` in it, else `*/row.json` of the runs in it.
+def read_rows(*folders: Path) -> list[dict[str, Any]]:
+    """Every row below each folder: `rows.jsonl` or `rows*.jsonl.gz` in it, else `*/row.json` of the runs in it.
 
-    Raises ValueError when there are none or one cannot be read.
+    Of a run that several folders have, the last one's row counts.
+    Raises ValueError when a folder has none or one cannot be read.
     """
+    if len(folders) == 1:
+        return _rows_in(folders[0])
+    return list({row["run"]: row for folder in folders for row in _rows_in(folder)}.values())
+
+
+def _rows_in(folder: Path) -> list[dict[str, Any]]:
     listings = [*sorted(folder.glob("rows*.jsonl")), *sorted(folder.glob("rows*.jsonl.gz"))]
     if listings:
         return [_parse(line, f"{path}:{n}") for path in listings for n, line in enumerate(_lines(path), start=1)]
@@ -41,19 +48,19 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def read_timing(folder: Path) -> dict[str, Any]:
-    """What was measured on models together: the folder's `timing*.json`, a file for each time that models were timed,
+def read_timing(*folders: Path) -> dict[str, Any]:
+    """What was measured on models together: the folders' `timing*.json`, a file for each time that models were timed,
     and under `_overlaps` how their masks overlap; empty without any.
 
     Raises ValueError when two of them were taken in different ways.
     """
     merged: dict[str, Any] = {}
-    for path in sorted(folder.glob("timing*.json")):
+    for path in (path for folder in folders for path in sorted(folder.glob("timing*.json"))):
         timing = _parse(path.read_text(encoding="utf-8"), str(path))
         if merged and merged["_protocol"] != timing["_protocol"]:
             raise ValueError(f"{path}: timed in another way than the files before it: report them apart")
         merged.update(timing)
-    for path in sorted(folder.glob("overlaps*.json")):
+    for path in (path for folder in folders for path in sorted(folder.glob("overlaps*.json"))):
         merged.setdefault("_overlaps", {}).update(_parse(path.read_text(encoding="utf-8"), str(path)))
     return merged
 

@@ -64,6 +64,18 @@ def test_rows_given_by_folder_are_left_alone(main, folder, tmp_path, capsys):
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
+def test_rows_of_several_folders_are_one_report_and_the_last_one_of_a_run_counts(main, folder, tmp_path, capsys):
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    rows = [{**row("omp", 0.5), "wer.test-clean": 12.34}, row("parp", 0.5)]
+    (newer / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    assert main(["runs", f"rows={folder},{newer}", "to=elsewhere"]) == 0
+    out = capsys.readouterr().out
+    for words in ("L0 (sparsity)", "PARP", "12.34"):
+        assert words in out
+    assert f"{row('omp', 0.5)['wer.test-clean']:.2f}" not in out
+
+
 def test_any_rows_can_be_printed(main, folder, capsys):
     assert main(["runs", f"rows={folder}", "to=elsewhere"]) == 0
     out = capsys.readouterr().out
