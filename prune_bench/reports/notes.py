@@ -107,8 +107,10 @@ def _without_gain(results: Results) -> list[str]:
 
 
 def _count(results: Results, split: str) -> str:
-    counts = results.done[0]["utterances"][split]["words"]
-    return f"{len(counts):,} utterances, {sum(counts):,} words"
+    row = results.done[0]
+    counts = row["utterances"][split]["words"]
+    targets = row["config"].get("corpus", {}).get("targets", "words")
+    return f"{len(counts):,} utterances, {sum(counts):,} {targets}"
 
 
 def _join(values: Iterable[object]) -> str:

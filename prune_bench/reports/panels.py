@@ -139,12 +139,13 @@ class CurveFigure(Drawing):
         return lines
 
     def draw(self, results: Results) -> Figure:
-        """Panels side by side, three in a row; bars are 95 % intervals."""
-        columns = min(3, len(self.panels))
-        rows = -(-len(self.panels) // columns)
+        """Panels side by side, at most three in a row; bars are 95 % intervals."""
+        rows = -(-len(self.panels) // 3)
+        columns = -(-len(self.panels) // rows)
         with matplotlib.rc_context(SETTINGS):
             figure = Figure(figsize=(WIDTH * columns + 1, HEIGHT * rows), layout="constrained")
-            for axes, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, self.panels, strict=False):
+            for number, panel in enumerate(self.panels, start=1):
+                axes = figure.add_subplot(rows, columns, number)
                 axes.set_title(panel.title, pad=10)
                 axes.set_xlabel(AXES[panel.against])
                 self._draw_panel(axes, panel, results)

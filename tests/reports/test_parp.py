@@ -170,6 +170,13 @@ def test_claims_are_judged_each_on_the_runs_of_its_report():
     assert verdicts["little_pruning_helps"] == "inconclusive"
 
 
+def test_figure4_has_no_empty_panels_and_counts_phones():
+    report = parp.FIGURES["parp-figure4"].report
+    rows = rows_of(report)
+    assert len(report.draw(Results(rows, by=report.by)).axes) == len(report.panels) == 4
+    assert "160 phones" in report.text(rows, {})
+
+
 def test_claims_name_the_hardware_and_the_settings_of_all_their_rows():
     first, second = parp.TABLES["parp-table1"], parp.TABLES["parp-table2"]
     rows = rows_of(first) + [{**one, "precision": "bf16-mixed", "hardware.cpu": "Other"} for one in rows_of(second)]
