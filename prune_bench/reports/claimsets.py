@@ -80,8 +80,11 @@ class ClaimSet:
 
     def judge(self, rows: Sequence[Row], timing: Timing | None = None) -> list[Verdict]:
         """Every claim; those beyond the paper only once one of their comparisons has rows."""
-        judged = [(group.results(rows, timing), group.claims) for group in self.groups]
-        verdicts = [claim.judge(results, self.paper) for results, claims in judged for claim in claims]
+        return self._judge([group.results(rows, timing) for group in self.groups])
+
+    def _judge(self, found: Sequence[Results]) -> list[Verdict]:
+        judged = zip(self.groups, found, strict=True)
+        verdicts = [claim.judge(results, self.paper) for group, results in judged for claim in group.claims]
         return [verdict for verdict in verdicts if verdict.seeds or not verdict.claim.beyond]
 
     def text(self, rows: Sequence[Row], timing: Timing | None = None, width: int | None = None) -> str:
@@ -103,12 +106,12 @@ class ClaimSet:
 
     def sheets(self, rows: Sequence[Row], timing: Timing | None) -> tuple[Sheet, Sheet]:
         """The verdicts, and the evidence for each."""
-        verdicts = self.judge(rows, timing)
+        found = [group.results(rows, timing) for group in self.groups]
+        verdicts = self._judge(found)
         lines = [[v.claim.text, v.ours, v.counts, v.paper] for v in verdicts]
         headings = [Heading(title) for title in ("claim", "on our rows", "comparisons", "on the published numbers")]
         notes = [f"{v.claim.text}: {v.claim.note}" for v in verdicts if v.claim.note]
-        found = [group.results(rows, timing) for group in self.groups]
-        origin = describe_runs(found[0], self.setting, rows=[row for results in found for row in results.done])
+        origin = describe_runs(found[0], self.setting, rows=[row for results in found[1:] for row in results.done])
         return Sheet(self.title, headings, [lines], [*notes, *origin]), _evidence_sheet(verdicts)
 
 

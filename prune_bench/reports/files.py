@@ -30,12 +30,14 @@ def write_text(path: Path, text: str) -> Path:
 def read_rows(*folders: Path) -> list[dict[str, Any]]:
     """Every row below each folder: `rows.jsonl` or `rows*.jsonl.gz` in it, else `*/row.json` of the runs in it.
 
-    Of a run that several folders have, the last one's row counts.
+    Of several rows of one run the last one counts.
     Raises ValueError when a folder has none or one cannot be read.
     """
-    if len(folders) == 1:
-        return _rows_in(folders[0])
     return list({row["run"]: row for folder in folders for row in _rows_in(folder)}.values())
+
+
+def _found(folders: Iterable[Path], pattern: str) -> list[Path]:
+    return [path for folder in folders for path in sorted(folder.glob(pattern))]
 
 
 def _rows_in(folder: Path) -> list[dict[str, Any]]:
@@ -55,12 +57,12 @@ def read_timing(*folders: Path) -> dict[str, Any]:
     Raises ValueError when two of them were taken in different ways.
     """
     merged: dict[str, Any] = {}
-    for path in (path for folder in folders for path in sorted(folder.glob("timing*.json"))):
+    for path in _found(folders, "timing*.json"):
         timing = _parse(path.read_text(encoding="utf-8"), str(path))
         if merged and merged["_protocol"] != timing["_protocol"]:
             raise ValueError(f"{path}: timed in another way than the files before it: report them apart")
         merged.update(timing)
-    for path in (path for folder in folders for path in sorted(folder.glob("overlaps*.json"))):
+    for path in _found(folders, "overlaps*.json"):
         merged.setdefault("_overlaps", {}).update(_parse(path.read_text(encoding="utf-8"), str(path)))
     return merged
 
