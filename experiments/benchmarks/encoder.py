@@ -24,7 +24,8 @@ from prune_bench.presets import preset
 from prune_bench.subjects.ctc import make_arch
 from prune_bench.tasks.ctc import CtcTask
 
-ROUNDS = 5
+ROUNDS = 15
+PROCESSES = 3
 VOCABULARY = 32
 SPARSITY = 0.5
 MEMORY_STEPS = 4
@@ -58,8 +59,8 @@ def run(rounds: int = ROUNDS, device: str = "cpu", name: str = "tiny", memory: s
 
 
 def measure_memory(result: Result, name: str) -> None:
-    """Peaks of whole processes, dense and with PARP, as a multiple of the prunable weights."""
-    peaks = {key: peak_memory(key, name) for key in (DENSE, PRUNED)}
+    """Peaks of whole processes, the median of a few, dense and with PARP, as a multiple of the prunable weights."""
+    peaks = {key: median(peak_memory(key, name) for _ in range(PROCESSES)) for key in (DENSE, PRUNED)}
     size = weights_of(name) * 4 / (1 << 20)
     result.notes.append(
         f"peak memory of {MEMORY_STEPS} steps, {name} ({size:.0f} MB of prunable weights): "

@@ -19,7 +19,7 @@ def beside(name: str, dense: FitConfig, final: FitConfig) -> Config:
 
 def tiny() -> Config:
     """Under a million weights and a hundred thousand sentences."""
-    config = beside("tiny", FitConfig(steps=2000, frames=4096), FitConfig(steps=800, frames=4096, learning_rate=1e-3))
+    config = beside("tiny", FitConfig(steps=3000, frames=2048), FitConfig(steps=800, frames=2048, learning_rate=1e-3))
     config.lm.layers, config.lm.width, config.lm.heads, config.lm.ffn, config.lm.dropout = 4, 128, 4, 512, 0.0
     return config
 
