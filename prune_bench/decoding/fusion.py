@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from prune_bench.models.transducer import BLANK, Transducer
-from prune_bench.models.transformer_lm import BORDER, LanguageModel, State
+from prune_bench.models.transformer_lm import LanguageModel, State
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,6 @@ class Fusion:
         if ours.units and theirs.units and ours.units != theirs.units:
             raise ValueError("the language model has other units than the transducer: train it with the same tokenizer")
 
-    def start(self, rows: int, like: Tensor) -> tuple[Tensor, State]:
-        """What the border of a sentence leaves."""
-        state = self.model.initial_state(rows, like)
-        return self.step(state[0].new_full((rows,), BORDER), state)
-
     def step(self, units: Tensor, state: State) -> tuple[Tensor, State]:
         """Weighted log-probabilities (rows, vocabulary) of what follows the units, and the new state."""
         logits, state = self.model.step(units, state)
@@ -46,11 +41,11 @@ class Fusion:
 
 
 def internal_scores(model: Transducer, predicted: Tensor) -> Tensor:
-    """Log-probabilities (rows, vocabulary) of units by the internal language model; the blank's is 0."""
+    """Log-probabilities (..., vocabulary) of units by the internal language model; the blank's is 0."""
     joiner = model.joiner
     silence = joiner.encoder(predicted.new_zeros(joiner.encoder.in_features))
     logits = joiner(silence, predicted)
-    logits[:, BLANK] = -float("inf")
+    logits[..., BLANK] = -float("inf")
     scores = logits.log_softmax(-1)
-    scores[:, BLANK] = 0.0
+    scores[..., BLANK] = 0.0
     return scores

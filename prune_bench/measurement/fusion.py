@@ -20,7 +20,7 @@ from prune_bench.measurement.evaluation import Progress, judge
 from prune_bench.models.transducer import Transducer
 from prune_bench.models.transformer_lm import LanguageModel
 
-ROWS = 512  # hypotheses that are searched at once
+ROWS = 1024  # hypotheses that are searched at once
 
 
 class Encoded(NamedTuple):

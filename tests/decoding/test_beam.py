@@ -12,29 +12,9 @@ import torch
 from prune_bench.decoding.beam import search_beam
 from prune_bench.decoding.fusion import Fusion
 from prune_bench.decoding.greedy import search_greedy
-from prune_bench.models.arch import BlockArch, ConformerArch, TransducerArch
-from prune_bench.models.transducer import Transducer
-from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch
+from tests.helpers.decoding import language_model, talkative
 
-ENCODER = ConformerArch.dense(mels=20, subsampling=2, width=32, heads=2, ffn=48, kernel=5, layers=1)
 LONG = torch.tensor([20, 17, 11, 1, 9])
-
-
-def talkative(kind="stateless", vocabulary=9):
-    """A random model that emits often."""
-    torch.manual_seed(3)
-    model = Transducer(TransducerArch(ENCODER, vocabulary, kind, 16, 2, 24)).eval()
-    for parameter in (model.joiner.output.weight, model.joiner.predictor.weight, model.joiner.encoder.weight):
-        parameter.data.mul_(6.0)
-    model.joiner.output.bias.data[0] += 5.0
-    return model
-
-
-def language_model(vocabulary):
-    torch.manual_seed(4)
-    model = LanguageModel(LanguageModelArch(vocabulary, 16, 8, (BlockArch(2, 24),))).eval()
-    model.head.weight.data.mul_(4.0)
-    return model
 
 
 def hidden(batch=5, frames=20):
@@ -97,7 +77,7 @@ def test_a_beam_of_everything_is_exact(kind, fused):
 @pytest.mark.parametrize("weights", [None, (0.5, 0.0), (0.5, 0.2)])
 def test_results_do_not_depend_on_the_batch(weights):
     model, x = talkative(), hidden()
-    fusion = Fusion(language_model(9), *weights) if weights else None
+    fusion = Fusion(language_model(), *weights) if weights else None
     together = search_beam(model, x, LONG, 4, 3, fusion)
     for row, length in enumerate(LONG.tolist()):
         (alone,) = search_beam(model, x[row : row + 1, :length], LONG[row : row + 1], 4, 3, fusion)
@@ -114,7 +94,7 @@ def test_a_larger_beam_finds_at_least_as_much():
 
 def test_fusion_follows_the_language_model_when_it_is_loud():
     model, x = talkative(), hidden()
-    quiet, loud = (search_beam(model, x, LONG, 8, 3, Fusion(language_model(9), weight)) for weight in (0.0, 20.0))
+    quiet, loud = (search_beam(model, x, LONG, 8, 3, Fusion(language_model(), weight)) for weight in (0.0, 20.0))
     plain = search_beam(model, x, LONG, 8, 3)
     assert [best[0].units for best in quiet] == [best[0].units for best in plain]
     assert [best[0].units for best in loud] != [best[0].units for best in plain]
@@ -124,7 +104,7 @@ def test_other_units_are_refused():
     model = talkative()
     with pytest.raises(ValueError, match="7 units and the transducer 9"):
         search_beam(model, hidden(), LONG, 2, fusion=Fusion(language_model(7), 0.5))
-    other = language_model(9)
+    other = language_model()
     other.arch, model.arch = replace(other.arch, units="ours"), replace(model.arch, units="theirs")
     with pytest.raises(ValueError, match="other units than the transducer: train it with the same tokenizer"):
         search_beam(model, hidden(), LONG, 2, fusion=Fusion(other, 0.5))
