@@ -31,8 +31,16 @@ def plan_runs(configs: list[Config]) -> list[Task]:
     shared = {run_folder(one) for config in missing for one in (*chain(config)[:-1], *yardsticks(config))}
     for config in missing:
         folder = run_folder(config)
-        needed = [*yardsticks(config), *([config] if folder in shared else sources(config))]
+        apart = folder in shared or may_start_early(config)
+        needed = [*yardsticks(config), *([config] if apart else sources(config))]
         after = dict.fromkeys(task for one in needed for task in fitted(one))
-        slots = 1 if folder in shared else recipe(config).devices
+        slots = 1 if apart else recipe(config).devices
         tasks.append(Task("run", folder, config, slots, tuple(after)))
     return tasks
+
+
+def may_start_early(config: Config) -> bool:
+    """Whether a run can be trained before the models are there that it is measured by."""
+    behind = {run_folder(one) for one in chain(config)}
+    measured_by = {run_folder(one) for one in yardsticks(config)} - behind
+    return any(not (folder / "model").exists() for folder in measured_by)

@@ -53,3 +53,12 @@ def test_a_row_measured_otherwise_is_measured_again_without_a_fit(tmp_path):
         write_row(run_folder(config), unfinished(config, "done", ""))
     changed = [override(config, {"measurement.max_symbols": 2}) for config in configs]
     assert names(plan_runs(changed)) == [("dense", 0, "run"), ("omp", 0, "run")]
+
+
+def test_what_does_not_start_from_the_dense_model_is_trained_beside_it(tmp_path):
+    configs = plan(tmp_path, "method=scratch")
+    tasks = plan_runs(configs)
+    assert names(tasks) == [("dense", 0, "fit"), ("dense", 0, "run"), ("scratch", 0, "fit"), ("scratch", 0, "run")]
+    assert [len(task.after) for task in tasks] == [0, 1, 0, 2]
+    (run_folder(configs[0]) / "model").mkdir(parents=True)
+    assert names(plan_runs(configs)) == [("dense", 0, "run"), ("scratch", 0, "run")]
