@@ -21,7 +21,7 @@ class Rows:
     def __init__(self, first: Tensor):
         self.room, self.count = first, len(first)
 
-    def __getitem__(self, places: Tensor) -> Tensor:
+    def __getitem__(self, places: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         return self.room[places]
 
     def append(self, rows: Tensor) -> None:
@@ -49,14 +49,14 @@ class PrefixTree:
         self.vocabulary, self.memories = vocabulary, memories
         root = torch.zeros(1, dtype=torch.long, device=device)
         self.parents, self.units, self.lengths = Rows(root), Rows(root.clone()), Rows(root.clone())
-        self.children = Rows(torch.full((1, vocabulary), ROOT, device=device))
+        self.children = Rows(self._childless(1))
 
     def extend(self, nodes: Tensor, units: Tensor) -> Tensor:
         """The nodes of `nodes`' sequences with one more of `units` each, made where there are none yet."""
-        missing = self.children[nodes][torch.arange(len(nodes), device=nodes.device), units] == ROOT
+        missing = self.children[nodes, units] == ROOT
         if bool(missing.any()):
             self._add(self.name(nodes, units)[missing].unique())
-        return self.children[nodes].gather(1, units[:, None])[:, 0]
+        return self.children[nodes, units].long()
 
     def name(self, nodes: Tensor, units: Tensor) -> Tensor:
         """A number for each sequence of a node and a unit, whether it has a node or not."""
@@ -85,11 +85,15 @@ class PrefixTree:
         parents, units = names // self.vocabulary, names % self.vocabulary
         for memory in self.memories:
             memory.extend(self, parents, units)
-        self.children.room[parents, units] = torch.arange(len(names), device=names.device) + self.parents.count
-        self.children.append(torch.full((len(names), self.vocabulary), ROOT, device=names.device))
+        places = torch.arange(self.parents.count, self.parents.count + len(names), device=names.device)
+        self.children.room[parents, units] = places.int()
+        self.children.append(self._childless(len(names)))
         self.lengths.append(self.lengths[parents] + 1)
         self.parents.append(parents)
         self.units.append(units)
+
+    def _childless(self, count: int) -> Tensor:
+        return torch.full((count, self.vocabulary), ROOT, dtype=torch.int32, device=self.parents.room.device)
 
 
 class PredictorMemory:
