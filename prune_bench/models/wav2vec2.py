@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torchaudio.models import Wav2Vec2Model, wav2vec2_model
 
 from prune_bench.models.arch import BlockArch, factorised, narrowed
-from prune_bench.models.layers import attend
+from prune_bench.models.layers import Positions, attend
 from prune_bench.models.low_rank import make_linear
 from prune_bench.models.units import UnitGroup, read, written
 
@@ -137,6 +137,7 @@ class Wav2Vec2(Wav2Vec2Model):
         )
         super().__init__(dense.feature_extractor, dense.encoder, dense.aux)
         self.arch = arch
+        self.encoder.transformer.pos_conv_embed = Positions(self.encoder.transformer.pos_conv_embed)
         for layer, widths in zip(self.encoder.transformer.layers, arch.layers, strict=True):
             resize(layer, widths, arch)
 

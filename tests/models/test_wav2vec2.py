@@ -56,6 +56,22 @@ def test_computes_what_torchaudio_does_with_its_names(norm):
     assert torch.equal(model(*speech())[1], peer(*speech())[1])
 
 
+def test_trains_as_torchaudio_does():
+    torch.manual_seed(0)
+    peer = wav2vec2_model(
+        "layer_norm", list(CONVS), True, 24, 0.0, 8, 4, 3, 4, 0.0, 40, 0.0, 0.0, True, 0.0, 9
+    )  # fmt: skip
+    model = Wav2Vec2(Wav2Vec2Arch.of(peer))
+    model.load_state_dict(peer.state_dict())
+    for one in (peer, model):
+        outputs, _ = one(*speech())
+        outputs.square().mean().backward()
+    theirs = {name: parameter.grad for name, parameter in peer.named_parameters()}
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, theirs[name], rtol=1e-3, atol=1e-6, msg=name)
+    assert float(theirs["encoder.transformer.pos_conv_embed.conv.bias"].abs().sum()) > 1e-4
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 def test_an_utterance_does_not_depend_on_its_batch(normalize):
     model = lively(normalize=normalize)
