@@ -48,7 +48,10 @@ class WandbConfig:
 
 @dataclass
 class ExecutionConfig:
-    """Where and how runs execute; never part of a run's identity."""
+    """Where and how runs execute; never part of a run's identity.
+
+    What layers that are not trained make of training speech is computed once if it takes up to `heard_gb` GB of disk.
+    """
 
     output: str = "output"
     jobs: int = 2
@@ -56,3 +59,4 @@ class ExecutionConfig:
     launcher: str = "local"
     slurm: dict[str, str] = field(default_factory=dict)
     progress: bool = True
+    heard_gb: float = 4.0

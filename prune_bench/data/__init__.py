@@ -32,10 +32,14 @@ ENCODER_FRAMES: dict[str, Callable[[Config, int], int]] = {
 
 @dataclass(frozen=True)
 class Corpus:
-    """The five splits by name and the tokenizer trained on the training text."""
+    """The five splits by name and the tokenizer trained on the training text.
+
+    `heard` is the training split as layers that are not trained leave it, if they have been computed.
+    """
 
     splits: dict[str, FeatureStore]
     tokenizer: Tokenizer
+    heard: FeatureStore | None = None
 
 
 def prepare(config: Config, cache: str | Path, progress: bool = True) -> Corpus:

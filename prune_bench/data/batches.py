@@ -165,7 +165,8 @@ class SpeechData(lightning.LightningDataModule):
         trainer, store = self.trainer, self.corpus.splits["train"]
         assert trainer is not None
         stream = BatchStream(store.lengths, self.fit.frames, self.seed, *place_of(trainer))
-        return loader(Examples(store, self.corpus.tokenizer), stream, workers=2 if torch.cuda.is_available() else 0)
+        read = store if self.corpus.heard is None else self.corpus.heard
+        return loader(Examples(read, self.corpus.tokenizer), stream, workers=2 if torch.cuda.is_available() else 0)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         assert self.trainer is not None

@@ -48,6 +48,12 @@ class FeatureStore:
         features = torch.from_numpy(file[start : start + self.lengths[index]].astype(np.float32))
         return features / 2**15 if file.dtype == np.int16 else features
 
+    @property
+    def origin(self) -> list[str]:
+        """What tells its features from others': where they lie."""
+        places = zip(self.files.tolist(), self.starts.tolist(), self.lengths.tolist(), strict=True)
+        return [f"{self.features[file].filename}:{start}:{length}" for file, start, length in places]
+
     @classmethod
     def open(cls, path: str | Path) -> FeatureStore:
         """Map the store in folder `path`; reads no features."""
@@ -145,6 +151,24 @@ def write_store(folder: Path, blocks: Iterable[tuple[np.ndarray, list[Row], dict
         raise ValueError(f"no usable utterance for {folder.stem}: {describe(skipped) or 'the corpus lists none'}")
     index = {"width": like.shape[1], "type": str(like.dtype), "skipped": skipped, "utterances": utterances}
     (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False))
+
+
+def derive(
+    store: FeatureStore, apply: Callable[[Tensor], Tensor], path: Path, progress: Callable[[int, int], None]
+) -> FeatureStore:
+    """The store in folder `path`, made once, of what `apply` makes of each utterance's features, (frames, width)."""
+
+    def blocks() -> Iterator[tuple[np.ndarray, list[Row], dict[str, int]]]:
+        for index in range(len(store)):
+            made = apply(store[index]).numpy()
+            row = {"id": store.ids[index], "text": store.texts[index], "speaker": store.speakers[index]}
+            yield made, [{**row, "seconds": store.seconds[index], "frames": len(made)}], {}
+            progress(index + 1, len(store))
+
+    with created(path) as folder:
+        if folder:
+            write_store(folder, blocks(), apply(store[0]).numpy())
+    return FeatureStore.open(path)
 
 
 def merge(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:

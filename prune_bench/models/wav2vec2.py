@@ -142,16 +142,23 @@ class Wav2Vec2(Wav2Vec2Model):
             resize(layer, widths, arch)
 
     def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Outputs, and how many frames of each are speech. `lengths` are in samples, None for no padding."""
+        """Outputs, and how many frames of each are speech. `lengths` are in samples, None for no padding.
+
+        In the place of waveforms and samples may stand what `convolve` made of them.
+        """
+        features, lengths = (waveforms, lengths) if waveforms.dim() == 3 else self.convolve(waveforms, lengths)
+        hidden = self.encoder(features, lengths)
+        return hidden if self.aux is None else self.aux(hidden), lengths
+
+    def convolve(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """What the convolutions make of (batch, samples): (batch, frames, channels)."""
         if self.arch.normalize:
             waveforms = normalize(waveforms, lengths)
-        return super().forward(waveforms, lengths)
+        return self.feature_extractor(waveforms, lengths)
 
     def front_end(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What the layers read of (batch, samples): convolutions, projection and positions."""
-        if self.arch.normalize:
-            waveforms = normalize(waveforms, lengths)
-        features, lengths = self.feature_extractor(waveforms, lengths)
+        features, lengths = self.convolve(waveforms, lengths)
         projected, _ = self.encoder._preprocess(features, None)
         return self.encoder.transformer._preprocess(projected), lengths
 

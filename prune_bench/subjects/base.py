@@ -55,6 +55,14 @@ class Timed(Protocol):
         """Seconds that each model takes, all timed side by side, and `_protocol`: how."""
 
 
+@runtime_checkable
+class Listener(Protocol):
+    """A subject whose models begin with layers that are not trained."""
+
+    def listen(self, corpus: Any, model: Any, cache: Path, progress: Progress) -> Any:
+        """The corpus with what those layers make of it, computed once for all fits in folder `cache`."""
+
+
 class Recognizer:
     """What recognisers share: speech to read, error rates to be judged by."""
 

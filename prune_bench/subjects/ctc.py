@@ -9,14 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prune_bench.artefacts import weights_sha
 from prune_bench.config import EncoderConfig, FitConfig
 from prune_bench.data import Batch, Corpus, prepare, prepare_unlabelled
+from prune_bench.data.store import derive
 from prune_bench.data.tokenizers import Tokenizer
 from prune_bench.decoding.ctc import collapse
+from prune_bench.identity import fingerprint
+from prune_bench.measurement.evaluation import Progress
 from prune_bench.measurement.flops import count_in_passing
 from prune_bench.measurement.size import kept_fractions
 from prune_bench.models.pretrained import load_pretrained, published
-from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch, read_convs
+from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch, frames_of, read_convs
 from prune_bench.pruning.methods import find_method
 from prune_bench.subjects.base import Recognizer
 from prune_bench.tasks.ctc import CtcTask
@@ -56,6 +60,17 @@ class CtcRecognizer(Recognizer):
             name = next(iter(wrong), min(theirs.keys() - ours.keys(), default=""))
             raise ValueError(f"pretrained weights of another size: {name} does not fit; correct encoder.* or retrain")
         model.load_state_dict(theirs)
+
+    def listen(self, corpus: Corpus, model: Wav2Vec2, cache: Path, progress: Progress) -> Corpus:
+        """The convolutions' output, in single precision, where it depends on an utterance alone and has the room."""
+        store, config = corpus.splits["train"], self.config
+        size = sum(frames_of(model.arch.convs, samples) for samples in store.lengths) * model.arch.convs[-1][0] * 4
+        alone = model.arch.norm == "layer_norm" and config.method not in ("pretraining", "unpretrained")
+        if not alone or size > config.execution.heard_gb * 1e9:
+            return corpus
+        name = fingerprint([weights_sha(model.feature_extractor), model.arch.normalize, store.origin])
+        convolve = torch.inference_mode()(lambda samples: model.convolve(samples.T)[0][0])
+        return replace(corpus, heard=derive(store, convolve, cache / "heard" / name, progress))
 
     def recognise(self, model: Wav2Vec2, batch: Batch) -> list[list[int]]:
         return collapse(*model(batch.features.squeeze(-1), batch.lengths))

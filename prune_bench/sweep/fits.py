@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from prune_bench.config import Config, FitConfig
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.methods import find_method
 from prune_bench.subjects import subject_of
+from prune_bench.subjects.base import Listener
 from prune_bench.subjects.pretraining import make_pretraining
 from prune_bench.sweep.files import write_text
-from prune_bench.sweep.folders import run_folder
+from prune_bench.sweep.folders import cache_folder, run_folder
 from prune_bench.sweep.loggers import MetricsLogger, make_loggers, step_by_updates
 from prune_bench.sweep.progress import Reporter
 from prune_bench.sweep.runs import fine_tunings, origin, path_of, ranked, recipe, run_id
@@ -94,7 +96,10 @@ def fit(config: Config, corpus: Any, report: Reporter) -> bool:
     trainer = make_trainer(config, folder, [*callbacks, clock])
     step_by_updates(trainer.loggers)
     checkpoint = folder / CHECKPOINT
-    data = subject_of(config).make_data(corpus, recipe(config))
+    subject = subject_of(config)
+    if isinstance(subject, Listener):
+        corpus = subject.listen(corpus, task.model, cache_folder(config), partial(report, "convolving"))
+    data = subject.make_data(corpus, recipe(config))
     trainer.fit(task, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
     if trainer.is_global_zero:
         model = export(config, task.model.cpu(), callbacks)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class CtcTask(RecognitionTask):
-    """CTC loss per unit on (batch, samples, 1) waveforms. The convolutions that read the waveform stay as they are.
+    """CTC loss per unit on (batch, samples, 1) waveforms, or on (batch, frames, channels) that the convolutions made.
+
+    The convolutions stay as they are.
 
     In training `features.time_masks` stretches of up to `features.time_width` encoder frames, at most a fifth of an
     utterance each, are hidden from the Transformer; for the first `head_only` of the fit's updates the head alone

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from prune_bench.data import Corpus
+from prune_bench.data.batches import Examples
+from prune_bench.data.store import FeatureStore, created, write_store
 from prune_bench.data.tokenizers import Characters
 from prune_bench.models.wav2vec2 import Wav2Vec2
 from prune_bench.overrides import override
@@ -64,6 +68,50 @@ def test_published_weights_are_read_from_their_checkpoint(tmp_path, monkeypatch)
     fresh = CtcRecognizer(replace(config, method="unpretrained")).make_task(config.final, Characters("abc")).model
     assert not torch.equal(fresh.encoder.feature_projection.projection.weight,
                            published.encoder.feature_projection.projection.weight)  # fmt: skip
+
+
+def make_corpus(path):
+    random, lengths = np.random.default_rng(0), (9000, 16000, 12345)
+    samples = [random.integers(-9000, 9000, (length, 1), dtype=np.int16) for length in lengths]
+    rows = [{"id": f"u{n}", "text": "cab", "speaker": "s", "frames": n, "seconds": n / 16000} for n in lengths]
+    with created(path) as folder:
+        write_store(folder, [(np.concatenate(samples), rows, {})], samples[0])
+    return Corpus({"train": FeatureStore.open(path)}, Characters("abc"))
+
+
+def test_convolutions_are_computed_once_and_train_the_same(tmp_path):
+    corpus, recognizer, told = make_corpus(tmp_path / "store"), CtcRecognizer(CONFIG), []
+    task = recognizer.make_task(CONFIG.final, corpus.tokenizer)
+    task.eval()
+    for _ in range(2):
+        heard = recognizer.listen(corpus, task.model, tmp_path, lambda *progress: told.append(progress)).heard
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    losses = []
+    for store in (corpus.splits["train"], heard):
+        task.zero_grad()
+        loss = task.losses(Examples(store, corpus.tokenizer).__getitems__([2, 0, 1]))["loss"]
+        loss.backward()
+        losses.append((loss, task.model.encoder.feature_projection.projection.weight.grad))
+    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-4)
+    assert float(losses[0][1].abs().sum()) > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "norm"),
+    [({"execution.heard_gb": 1e-6}, "layer_norm"), ({"method": "unpretrained"}, "layer_norm"), ({}, "group_norm")],
+)
+def test_convolutions_are_not_kept_without_room_or_where_each_fit_or_batch_has_its_own(tmp_path, changes, norm):
+    corpus, model = make_corpus(tmp_path / "store"), make_model(4, norm=norm, conv_bias=norm == "layer_norm")
+    assert CtcRecognizer(override(CONFIG, changes)).listen(corpus, model, tmp_path, print) is corpus
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["store"]
+
+
+def test_other_convolutions_or_speech_are_other_stores(tmp_path):
+    corpus, recognizer = make_corpus(tmp_path / "store"), CtcRecognizer(CONFIG)
+    other = Corpus({"train": corpus.splits["train"].select([1, 0], {})}, corpus.tokenizer)
+    for model, one in ((make_model(4), corpus), (make_model(4, seed=1), corpus), (make_model(4), other)):
+        recognizer.listen(one, model, tmp_path, lambda *_: None)
+    assert len([path for path in (tmp_path / "heard").iterdir() if path.is_dir()]) == 3
 
 
 def test_norms_over_time_are_evaluated_one_utterance_at_a_time():
