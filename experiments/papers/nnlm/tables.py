@@ -21,12 +21,12 @@ from .grid import ALONE, BEST, CHOSEN, FUSED, HALF_OF_HEADS, HEADS, MEASURED, ME
 
 
 def make_lines() -> tuple[Cell, ...]:
-    """References, half of the heads, the grid size by size, and one gradual run that goes straight to its size."""
+    """References, half of the heads, and size by size the grid and a gradual run that goes straight there."""
     few = [at(structure, "taylor", HALF_OF_HEADS) for structure in (HEADS, "structured")]
     lines = [DENSE, Cell("continue_ft"), *few]
     for sparsity in CHOSEN:
         lines += [scratch(sparsity), *(at(one, method, sparsity) for one in STRUCTURES for method in METHODS)]
-        lines += [at(ALONE, BEST, sparsity)] * (sparsity == CHOSEN[1])
+        lines.append(at(ALONE, BEST, sparsity))
     return tuple(lines)
 
 
