@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.papers import nnlm
-from experiments.papers.nnlm.grid import ALONE, BEST, CHOSEN, HEADS, SETTINGS, SIZES, STRUCTURES, at
+from experiments.papers.nnlm.grid import BEST, CHOSEN, HEADS, SETTINGS, SIZES, STRUCTURES, alone, at
 from prune_bench.config import to_dict
 from prune_bench.overrides import override
 from prune_bench.presets import preset
@@ -95,7 +95,7 @@ def test_the_grid_is_whole():
     for sparsity in CHOSEN:
         assert Cell("scratch", sparsity) in cells
         assert {at(one, method, sparsity) for one in STRUCTURES for method in TABLE.methods} <= cells
-        assert at(ALONE, BEST, sparsity) in cells
+        assert {alone(structure, sparsity) for structure in STRUCTURES} <= cells
     assert {DENSE, Cell("continue_ft"), at(HEADS, "taylor", 0.15)} <= cells
 
 
@@ -111,7 +111,7 @@ def test_one_gradual_run_serves_all_sizes_but_those_that_price_it():
     assert len(gradual) == 2 * len(STRUCTURES) * len(SIZES)
     assert {config.sparsity for config in gradual if path_of(config) is None} == {max(SIZES)}
     alone = read_grid(["table=nnlm-table1", "preset=tiny"], REPORTS).configs
-    assert [path_of(config) for config in alone if config.method == BEST and not config.pruning.sizes] == [None] * 3
+    assert [path_of(config) for config in alone if config.method == BEST and not config.pruning.sizes] == [None] * 6
 
 
 def test_table1_names_structures_and_shows_latencies(tmp_path):

@@ -10,7 +10,8 @@ CHOSEN = (0.5, 0.8, 0.95)  # where error rates are measured, too
 METHODS = ("omp", "taylor", "gradual", "taylor_gradual")
 BEST = "taylor_gradual"
 STRUCTURES = {"unstructured": "weights", "structured": "groups", "factorised": "ranks"}
-ALONE, HEADS = "unstructured, a run of its own", "heads alone"
+ALONE = {name: f"{name}, a run of its own" for name in STRUCTURES}
+HEADS = "heads alone"
 HALF_OF_HEADS = 0.15
 FUSED: Setting = (("measurement.fused", True),)
 
@@ -22,7 +23,7 @@ def pruned_as(structure: str, sizes: tuple[float, ...] = SIZES) -> Setting:
 
 SETTINGS: dict[str, Setting] = {
     **{name: pruned_as(structure) for name, structure in STRUCTURES.items()},
-    ALONE: pruned_as("weights", ()),
+    **{ALONE[name]: pruned_as(structure, ()) for name, structure in STRUCTURES.items()},
     HEADS: pruned_as("heads"),
 }
 
@@ -30,6 +31,11 @@ SETTINGS: dict[str, Setting] = {
 def at(structure: str, method: str, sparsity: float) -> Cell:
     """A point of the grid; `structure` is a name of SETTINGS."""
     return Cell.of(method, sparsity, SETTINGS[structure])
+
+
+def alone(structure: str, sparsity: float) -> Cell:
+    """The best method's run that goes straight to a size, or, at the smallest, the one that has passed all others."""
+    return at(structure if sparsity == SIZES[-1] else ALONE[structure], BEST, sparsity)
 
 
 def scratch(sparsity: float) -> Cell:

@@ -17,16 +17,16 @@ from prune_bench.reports.columns import (
 from prune_bench.reports.sheets import Heading
 from prune_bench.reports.tables import Table
 
-from .grid import ALONE, BEST, CHOSEN, FUSED, HALF_OF_HEADS, HEADS, MEASURED, METHODS, SETTINGS, STRUCTURES, at, scratch
+from .grid import CHOSEN, FUSED, HALF_OF_HEADS, HEADS, MEASURED, METHODS, SETTINGS, STRUCTURES, alone, at, scratch
 
 
 def make_lines() -> tuple[Cell, ...]:
-    """References, half of the heads, and size by size the grid and a gradual run that goes straight there."""
+    """References, half of the heads, and size by size the grid and gradual runs that go straight there."""
     few = [at(structure, "taylor", HALF_OF_HEADS) for structure in (HEADS, "structured")]
     lines = [DENSE, Cell("continue_ft"), *few]
     for sparsity in CHOSEN:
         lines += [scratch(sparsity), *(at(one, method, sparsity) for one in STRUCTURES for method in METHODS)]
-        lines.append(at(ALONE, BEST, sparsity))
+        lines += [alone(one, sparsity) for one in STRUCTURES if sparsity != CHOSEN[-1]]
     return tuple(lines)
 
 
