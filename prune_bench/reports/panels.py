@@ -26,11 +26,15 @@ AXES = {"": "removed, %", "size": "weights, millions", "flops.unit": "operations
 
 @dataclass(frozen=True)
 class Line:
-    """One curve of each panel: a method, in a setting of its own beside the panel's, under a `name` of its own."""
+    """One curve of each panel: a method, in a setting of its own beside the panel's, under a `name` of its own.
+
+    `sparsities` are given where they are not the figure's.
+    """
 
     method: str
     setting: Setting = ()
     name: str = ""
+    sparsities: tuple[float, ...] = ()
 
     @property
     def label(self) -> str:
@@ -91,7 +95,7 @@ class CurveFigure(Drawing):
 
     def asked(self, line: Line) -> list[float]:
         """The sparsities of a line."""
-        return [0.0] if line.method in self.references else sorted(self.sparsities)
+        return [0.0] if line.method in self.references else sorted(line.sparsities or self.sparsities)
 
     def sheet(self, results: Results) -> Sheet:
         """One line for each curve and sparsity that has a run, one column a panel, behind what it is against."""

@@ -44,7 +44,13 @@ METHOD_STYLES = {
     "gradual": (GREEN, "D"),
     "taylor_gradual": (VERMILION, "o"),
 }
-LINE_STYLES = {**METHOD_STYLES, "unstructured": (VERMILION, "o"), "structured": (BLUE, "s"), "factorised": (GREEN, "D")}
+LINE_STYLES = {
+    **METHOD_STYLES,
+    "unstructured": (VERMILION, "o"),
+    "structured": (BLUE, "s"),
+    "factorised": (GREEN, "D"),
+    "Gradual, Taylor, straight": (SKY, "^"),
+}
 MODULE_STYLES = {"ffn": (VERMILION, "o"), "attention": (BLUE, "s"), "conv": (GREEN, "^"), "all": (INK, "")}
 SETTINGS: Any = {
     "font.family": "DejaVu Sans",

@@ -6,19 +6,23 @@ from prune_bench.reports.components import ComponentFigure
 from prune_bench.reports.panels import CurveFigure, Line, Panel
 from prune_bench.reports.percentiles import PercentileFigure
 
-from .grid import BEST, CHOSEN, FUSED, MEASURED, METHODS, SETTINGS, SIZES, STRUCTURES, at
+from .grid import BEST, CHOSEN, FUSED, MEASURED, METHODS, SETTINGS, SIZES, STRUCTURES, alone, at, delivering, pruned_as
 
 SPLITS = ("test-clean", "test-other")
 BY_STRUCTURE = tuple(Line(BEST, SETTINGS[name], name) for name in STRUCTURES)
-METHODS_AND_SCRATCH = (*map(Line, METHODS), Line("scratch"))
+BY_METHOD = (
+    *(Line(method, delivering(SIZES)) for method in METHODS),
+    Line(BEST, delivering(), "Gradual, Taylor, straight", CHOSEN[:-1]),
+    Line("scratch"),
+)
 
 FIGURE1 = CurveFigure(
     name="nnlm-figure1",
     title="Figure 1. Perplexity against size",
     panels=tuple(
-        Panel(f"{name}, perplexity", "ppl.test", SETTINGS[name], digits=3, against="size") for name in STRUCTURES
+        Panel(f"{name}, perplexity", "ppl.test", pruned_as(name), digits=3, against="size") for name in STRUCTURES
     ),
-    lines=METHODS_AND_SCRATCH,
+    lines=BY_METHOD,
     references=("dense", "continue_ft"),
     published=(
         "Published: data-driven is better than magnitude in several scenarios, incremental than one-shot, most at "
@@ -35,7 +39,7 @@ FIGURE2 = CurveFigure(
         Panel(
             f"{name}, {split}, WER %",
             f"wer.{split}",
-            SETTINGS[name],
+            pruned_as(name),
             digits=2,
             against="size",
             levels=(("no language model", f"alone.wer.{split}"),),
@@ -43,7 +47,7 @@ FIGURE2 = CurveFigure(
         for split in SPLITS
         for name in STRUCTURES
     ),
-    lines=METHODS_AND_SCRATCH,
+    lines=BY_METHOD,
     published=(
         "Published: the best pruned model has up to 2.4 % fewer errors than one of its size trained from scratch.",
     ),
@@ -72,7 +76,8 @@ FIGURE4 = PercentileFigure(
     quantities={"perplexity": "ppl.test", **{f"{split}, WER %": f"wer.{split}" for split in SPLITS}},
     lines=(
         (Line("dense"), 0.0),
-        *((line, size) for line in (*BY_STRUCTURE, Line("scratch")) for size in CHOSEN[1:]),
+        *((Line(BEST, alone(name, size).setting, name), size) for name in STRUCTURES for size in CHOSEN[1:]),
+        *((Line("scratch"), size) for size in CHOSEN[1:]),
     ),
     published=("Published: pruned models keep their accuracy on infrequent data.",),
     setting=MEASURED,

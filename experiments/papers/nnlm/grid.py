@@ -16,15 +16,20 @@ HALF_OF_HEADS = 0.15
 FUSED: Setting = (("measurement.fused", True),)
 
 
-def pruned_as(structure: str, sizes: tuple[float, ...] = SIZES) -> Setting:
-    """A structure, and the sizes that a gradual run delivers."""
-    return ("pruning.sizes", "+".join(map(str, sizes))), ("pruning.structure", structure)
+def delivering(sizes: tuple[float, ...] = ()) -> Setting:
+    """The sizes that a gradual run delivers on its way; none if it goes straight to its end."""
+    return (("pruning.sizes", "+".join(map(str, sizes))),)
+
+
+def pruned_as(structure: str) -> Setting:
+    """What is removed together, by a name of STRUCTURES."""
+    return (("pruning.structure", STRUCTURES[structure]),)
 
 
 SETTINGS: dict[str, Setting] = {
-    **{name: pruned_as(structure) for name, structure in STRUCTURES.items()},
-    **{ALONE[name]: pruned_as(structure, ()) for name, structure in STRUCTURES.items()},
-    HEADS: pruned_as("heads"),
+    **{name: (*delivering(SIZES), *pruned_as(name)) for name in STRUCTURES},
+    **{ALONE[name]: (*delivering(), *pruned_as(name)) for name in STRUCTURES},
+    HEADS: (*delivering(SIZES), ("pruning.structure", "heads")),
 }
 
 
