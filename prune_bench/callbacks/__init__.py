@@ -46,11 +46,12 @@ def _taylor(config: Config, method: Method, mask: Mask) -> Callback:
 
 
 def _gradual(config: Config, method: Method, mask: Mask) -> Callback:
+    sizes = read_sizes(config.pruning.sizes, below=config.sparsity)
     return Gradual(
         config.sparsity,
         ramp=config.pruning.progress,
-        interval=max(1, round(config.pruning.interval * config.final.steps)),
-        sizes=read_sizes(config.pruning.sizes),
+        interval=max(1, round(config.pruning.interval * config.final.steps / (len(sizes) + 1))),
+        sizes=sizes,
         criterion=method.criterion,
         structure=config.pruning.structure,
         seed=config.seed,

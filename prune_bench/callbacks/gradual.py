@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 from torch import Tensor, nn
 
 from prune_bench.callbacks.magnitude import OMP, ScoredPruning
 from prune_bench.pruning.masks import MaskSet
-from prune_bench.pruning.schedules import Polynomial, Schedule, Stopovers
+from prune_bench.pruning.schedules import Consecutive, Polynomial, Schedule
 from prune_bench.pruning.targets import find_core
 
 
@@ -28,9 +29,12 @@ class Taylor(OMP):
 class Gradual(ScoredPruning):
     """Sparsity that rises as a cubic to `sparsity` over the first fraction `ramp` of the fit (Zhu & Gupta, 2017).
 
-    Every `interval` updates (a hundredth of the fit if None) more goes, and what is removed stays removed, except that
-    channels come back, at zero, where a whole head goes for them: sizes are met to within a channel. On its way the
-    model is kept as it is an interval after it reached each of `sizes`: `export_sizes` gives them all after one fit.
+    Every `interval` updates (a hundredth if None) more goes, and what is removed stays removed, except that channels
+    come back, at zero, where a whole head goes for them: sizes are met to within a channel.
+
+    With `sizes` one fit delivers several models: it is divided into as many equal parts, each with a ramp from the size
+    before and a recovery, and `export_sizes` gives the models at the ends. A learning rate that falls towards each of
+    these serves them best.
     """
 
     def __init__(
@@ -44,29 +48,29 @@ class Gradual(ScoredPruning):
         super().__init__(sparsity, **options)
         self.ramp, self.interval = ramp, interval
         self.sizes = tuple(sorted(size for size in sizes if size < sparsity))
+        self._ends: dict[int, float] = {}
         self._kept: dict[float, tuple[int, dict[str, Tensor], MaskSet]] = {}
 
     def schedule(self, updates: int) -> Schedule:
-        interval = self.interval or max(1, updates // 100)
-        return Stopovers(Polynomial(0.0, self.sparsity, 0, round(self.ramp * updates), interval), self.sizes)
+        asked = (*self.sizes, self.sparsity)
+        length = updates // len(asked)
+        ramp, interval = round(self.ramp * length), self.interval or max(1, length // 100)
+        if self.sizes and ramp >= length:
+            raise ValueError(f"{updates} updates leave none to recover at each of {len(asked)} sizes: train longer")
+        self._ends = {length * number: size for number, size in enumerate(self.sizes, start=1)}
+        parts = (Polynomial(start, end, 0, ramp, interval) for start, end in pairwise((0.0, *asked)))
+        return Consecutive(tuple(parts), length)
 
     def after_update(self, trainer: Trainer, step: int) -> None:
-        schedule = self.pruner.schedule
-        if schedule.is_update_step(step):
-            self.keep(trainer.lightning_module, step, schedule.sparsity_at(step - 1))
         super().after_update(trainer, step)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_fit_end(trainer, pl_module)
-        if missing := set(self.sizes) - self._kept.keys():
-            raise ValueError(f"the fit ended before it reached sparsity {min(missing):g}: train longer")
+        if step in self._ends:
+            self.keep(trainer.lightning_module, step, self._ends[step])
 
     def keep(self, module: nn.Module, step: int, size: float) -> None:
-        """Remember the model if it has just been at one of `sizes` for an interval."""
-        if size in self.sizes and size not in self._kept:
-            self.pruner.structure.apply(self.masks)
-            state = {name: value.detach().cpu().clone() for name, value in find_core(module).state_dict().items()}
-            self._kept[size] = (step, state, MaskSet(self.masks))
+        """Remember the model as it is at one of `sizes`."""
+        self.pruner.structure.apply(self.masks)
+        state = {name: value.detach().cpu().clone() for name, value in find_core(module).state_dict().items()}
+        self._kept[size] = (step, state, MaskSet(self.masks))
 
     def export_sizes(self, model: nn.Module) -> dict[float, tuple[int, nn.Module]]:
         """By size, the updates made and the model as it was then, to keep like `export`'s."""

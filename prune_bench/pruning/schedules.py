@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 
@@ -74,28 +73,23 @@ class Polynomial:
 
 
 @dataclass(frozen=True)
-class Stopovers:
-    """Another schedule that halts for one interval at each of `sizes`, rising and below its end: none is skipped."""
+class Consecutive:
+    """Schedules one after the other, each for `length` updates and the last one for good."""
 
-    schedule: Polynomial
-    sizes: tuple[float, ...]
-
-    @cached_property
-    def plan(self) -> dict[int, float]:
-        """The sparsity from each update on that changes it."""
-        found, step, left = dict[int, float](), self.schedule.begin, list(self.sizes)
-        while left or self.schedule.final not in found.values():
-            if self.schedule.is_update_step(step):
-                asked = self.schedule.sparsity_at(step)
-                found[step] = left.pop(0) if left and left[0] <= asked else asked
-            step += 1
-        return found
+    parts: tuple[Schedule, ...]
+    length: int
 
     def sparsity_at(self, step: int) -> float:
-        return next((self.plan[update] for update in reversed(self.plan) if update <= step), 0.0)
+        part, within = self._find(step)
+        return part.sparsity_at(within)
 
     def is_update_step(self, step: int) -> bool:
-        return self.schedule.is_update_step(step)
+        part, within = self._find(step)
+        return part.is_update_step(within)
+
+    def _find(self, step: int) -> tuple[Schedule, int]:
+        number = min(step // self.length, len(self.parts) - 1)
+        return self.parts[number], step - number * self.length
 
 
 @dataclass(frozen=True)
@@ -128,6 +122,6 @@ def round_targets(sparsity: float, step: str = "original10") -> tuple[float, ...
     raise ValueError(f"step={step!r}: choose original10 or remaining10")
 
 
-def read_sizes(text: str) -> list[float]:
-    """The sparsities of "0.5+0.7"; none of an empty text."""
-    return [float(size) for size in text.split("+") if size]
+def read_sizes(text: str, below: float = 1.0) -> list[float]:
+    """The sparsities of "0.5+0.7", those under a bound; none of an empty text."""
+    return [float(size) for size in text.split("+") if size and float(size) < below]

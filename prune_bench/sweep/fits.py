@@ -30,7 +30,7 @@ from prune_bench.sweep.files import write_text
 from prune_bench.sweep.folders import cache_folder, run_folder
 from prune_bench.sweep.loggers import MetricsLogger, make_loggers, step_by_updates
 from prune_bench.sweep.progress import Reporter
-from prune_bench.sweep.runs import fine_tunings, origin, path_of, ranked, recipe, run_id
+from prune_bench.sweep.runs import fine_tunings, origin, passed, path_of, ranked, recipe, run_id
 from prune_bench.tasks.training import TrainingTask
 
 CHECKPOINT = "last.ckpt"
@@ -154,6 +154,7 @@ def make_task(config: Config, corpus: Any) -> TrainingTask:
     if source is not None:
         recognizer.adopt(task.model, load_model(run_folder(source) / "model"))
     task.earlier = sum(recipe(one).steps for one in fine_tunings(config)[:-1])
+    task.cycles = len(passed(config)) + 1
     return task
 
 

@@ -26,13 +26,14 @@ class TrainingTask(LightningModule):
     the Trainer needs `max_steps=fit.steps`, full precision or bf16-mixed, and no clipping of its own. All randomness
     of a training batch comes from (seed, update, batch within the update, rank): a resumed fit repeats an
     uninterrupted one. `earlier` counts the updates of the fits that led to this one: `prune/step` goes on from them.
+    The schedule is gone through `cycles` times, as for a fit that delivers several models.
     """
 
     def __init__(self, model: nn.Module, fit: FitConfig, seed: int = 0):
         super().__init__()
         self.model = model
         self.fit, self.seed = fit, seed
-        self.earlier = 0
+        self.earlier, self.cycles = 0, 1
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Scalars by name; the first one, `loss`, is minimised."""
@@ -65,7 +66,7 @@ class TrainingTask(LightningModule):
             self.learned(), fit.learning_rate, betas=(0.9, 0.98), weight_decay=fit.weight_decay, fused=True
         )
         scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: warm_cosine(step, fit.steps, round(fit.warmup * fit.steps))
+            optimizer, lambda step: repeated_cosine(step, fit.steps, fit.warmup, self.cycles)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -80,3 +81,12 @@ def warm_cosine(step: int, steps: int, warmup: int) -> float:
         return (step + 1) / warmup
     progress = min(1.0, (step - warmup) / max(1, steps - warmup))
     return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def repeated_cosine(step: int, steps: int, warmup: float, cycles: int) -> float:
+    """`warm_cosine` as often as `cycles` says, its first share `warmup` rising; the last one ends with the fit."""
+    length = steps // cycles
+    number = min(step // length, cycles - 1)
+    if number == cycles - 1:
+        length = steps - number * length
+    return warm_cosine(step - number * (steps // cycles), length, round(warmup * length))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from prune_bench.pruning.schedules import OneShot, Polynomial, Repeated, Rounds, Stopovers, round_targets
+from prune_bench.pruning.schedules import Consecutive, OneShot, Polynomial, Repeated, Rounds, round_targets
 
 
 def test_cubic_values():
@@ -62,16 +62,18 @@ def test_another_step_of_iterative_pruning_is_refused():
         round_targets(0.5, "tenth")
 
 
-@pytest.mark.parametrize("sizes", [(), (0.5,), (0.3, 0.5, 0.7), (0.84, 0.85, 0.86, 0.87), (0.001,)])
-@pytest.mark.parametrize("interval", [1, 7, 10])
-def test_stopovers_are_met_exactly_and_held_till_the_next_update(sizes, interval):
-    inner = Polynomial(0.0, 0.9, 0, 60, interval)
-    schedule = Stopovers(inner, sizes)
-    values = [schedule.sparsity_at(step) for step in range(200)]
+def test_consecutive_schedules_follow_each_other_for_good():
+    parts = tuple(Polynomial(start, end, 0, 6, 2) for start, end in ((0.0, 0.5), (0.5, 0.8), (0.8, 0.9)))
+    schedule = Consecutive(parts, 10)
+    values = [schedule.sparsity_at(step) for step in range(60)]
     assert values == sorted(values)
-    assert values[-1] == 0.9
-    updates = [step for step in range(200) if schedule.is_update_step(step)]
-    assert {values[step] for step in updates} >= set(sizes)
-    assert all(values[step] == values[step - 1] for step in range(1, 200) if step not in updates)
-    plain = [inner.sparsity_at(step) for step in updates]
-    assert all(halted <= free for halted, free in zip((values[step] for step in updates), plain, strict=True))
+    assert [values[step] for step in (0, 6, 9, 10, 16, 19, 20, 26, 59)] == [0, 0.5, 0.5, 0.5, 0.8, 0.8, 0.8, 0.9, 0.9]
+    assert [step for step in range(30) if schedule.is_update_step(step)] == list(range(0, 30, 2))
+
+
+def test_one_schedule_alone_is_itself():
+    alone = Polynomial(0.0, 0.9, 0, 60, 7)
+    schedule = Consecutive((alone,), 100)
+    for step in range(200):
+        assert schedule.sparsity_at(step) == alone.sparsity_at(step)
+        assert schedule.is_update_step(step) == alone.is_update_step(step)

@@ -13,7 +13,7 @@ from prune_bench.config import FeatureConfig, FitConfig
 from prune_bench.data.batches import Batch
 from prune_bench.decoding.greedy import decode_greedy
 from prune_bench.models.arch import ConformerArch, TransducerArch
-from prune_bench.tasks.training import warm_cosine
+from prune_bench.tasks.training import repeated_cosine, warm_cosine
 from prune_bench.tasks.transducer import TransducerTask
 
 ENCODER = ConformerArch.dense(mels=20, subsampling=4, width=32, heads=2, ffn=64, kernel=5, layers=1)
@@ -146,3 +146,11 @@ def test_rate_warms_up_then_falls_to_a_fiftieth():
     assert rates[55] == pytest.approx(0.51)
     assert rates[100] == pytest.approx(0.02)
     assert all(later <= earlier for earlier, later in itertools.pairwise(rates[10:]))
+
+
+def test_a_repeated_schedule_ends_with_the_fit():
+    once = [warm_cosine(step, steps=33, warmup=3) for step in range(33)]
+    rates = [repeated_cosine(step, 101, 0.1, 3) for step in range(101)]
+    assert rates[:66] == 2 * once
+    assert rates[66:] == [warm_cosine(step, steps=35, warmup=4) for step in range(35)]
+    assert [repeated_cosine(step, 33, 0.1, 1) for step in range(33)] == once

@@ -6,13 +6,13 @@ from prune_bench.reports.components import ComponentFigure
 from prune_bench.reports.panels import CurveFigure, Line, Panel
 from prune_bench.reports.percentiles import PercentileFigure
 
-from .grid import BEST, CHOSEN, FUSED, MEASURED, METHODS, SETTINGS, SIZES, STRUCTURES, alone, at, delivering, pruned_as
+from .grid import ALONE, BEST, CHOSEN, FUSED, MEASURED, METHODS, SETTINGS, SIZES, STRUCTURES, at, delivering, pruned_as
 
 SPLITS = ("test-clean", "test-other")
-BY_STRUCTURE = tuple(Line(BEST, SETTINGS[name], name) for name in STRUCTURES)
+BY_STRUCTURE = tuple(Line(BEST, SETTINGS[ALONE[name]], name) for name in STRUCTURES)
 BY_METHOD = (
     *(Line(method, delivering(SIZES)) for method in METHODS),
-    Line(BEST, delivering(), "Gradual, Taylor, straight", CHOSEN[:-1]),
+    Line(BEST, delivering(), "Gradual, Taylor, straight", CHOSEN),
     Line("scratch"),
 )
 
@@ -76,8 +76,7 @@ FIGURE4 = PercentileFigure(
     quantities={"perplexity": "ppl.test", **{f"{split}, WER %": f"wer.{split}" for split in SPLITS}},
     lines=(
         (Line("dense"), 0.0),
-        *((Line(BEST, alone(name, size).setting, name), size) for name in STRUCTURES for size in CHOSEN[1:]),
-        *((Line("scratch"), size) for size in CHOSEN[1:]),
+        *((line, size) for line in (*BY_STRUCTURE, Line("scratch")) for size in CHOSEN[1:]),
     ),
     published=("Published: pruned models keep their accuracy on infrequent data.",),
     setting=MEASURED,

@@ -39,8 +39,8 @@ def at(structure: str, method: str, sparsity: float) -> Cell:
 
 
 def alone(structure: str, sparsity: float) -> Cell:
-    """The best method's run that goes straight to a size, or, at the smallest, the one that has passed all others."""
-    return at(structure if sparsity == SIZES[-1] else ALONE[structure], BEST, sparsity)
+    """The best method's run that goes straight to a size."""
+    return at(ALONE[structure], BEST, sparsity)
 
 
 def scratch(sparsity: float) -> Cell:

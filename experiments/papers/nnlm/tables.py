@@ -26,7 +26,7 @@ def make_lines() -> tuple[Cell, ...]:
     lines = [DENSE, Cell("continue_ft"), *few]
     for sparsity in CHOSEN:
         lines += [scratch(sparsity), *(at(one, method, sparsity) for one in STRUCTURES for method in METHODS)]
-        lines += [alone(one, sparsity) for one in STRUCTURES if sparsity != CHOSEN[-1]]
+        lines += [alone(one, sparsity) for one in STRUCTURES]
     return tuple(lines)
 
 
