@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 
 import torch
@@ -13,16 +14,17 @@ from torch.nn import functional as F
 from experiments.benchmarks.overhead import HookClock, sum_laps
 from experiments.benchmarks.results import Goal, Result, ratio, spread
 from experiments.benchmarks.turns import PlainLoop, Variant, precision_on, take_turns
-from prune_bench.callbacks import Gradual
+from prune_bench.callbacks import Gradual, callbacks_for
 from prune_bench.config import Config
 from prune_bench.data.text.batches import TextBatch
 from prune_bench.measurement.lm_latency import time_language_models
 from prune_bench.models.arch import BlockArch
 from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch, sinusoids
 from prune_bench.presets import preset
+from prune_bench.pruning.schedules import read_sizes
 from prune_bench.tasks.language_model import LanguageModelTask
 
-ROUNDS = 5
+ROUNDS = 25
 LENGTH, HYPOTHESES, REPEATS = 32, 8, 30
 DENSE, TAYLOR, PLAIN = "dense", "gradual, Taylor", "torch.nn.TransformerEncoder, plain loop"
 
@@ -32,7 +34,7 @@ def run(
 ) -> Result:
     """Rounds of as many steps as gradual pruning has between two removals, in turn; latencies on presets `sizes`."""
     config = preset(name, "language_model")
-    interval = max(1, round(config.pruning.interval * config.final.steps))
+    interval = interval_of(config)
     precision = precision_on(config, device)
     callback = Gradual(0.5, ramp=0.9, interval=interval, criterion="taylor")
     clock = HookClock(callback)
@@ -55,6 +57,14 @@ def run(
     for size in sizes:
         compare_factors(result, size)
     return result
+
+
+def interval_of(config: Config) -> int:
+    """Updates between two removals of the gradual run that delivers all sizes."""
+    sizes = read_sizes(config.pruning.sizes)
+    (callback,) = callbacks_for(replace(config, method="taylor_gradual", sparsity=max(sizes)))
+    assert isinstance(callback, Gradual)
+    return callback.interval or 1
 
 
 def compare_factors(result: Result, name: str) -> None:

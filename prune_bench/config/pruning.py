@@ -11,8 +11,8 @@ class PruningConfig:
 
     `interval` is how often PARP and gradual pruning act, `progress` where they reach a rising target, `round` the
     length of a round of IMP, `mask_language` whose mask is transferred, `calibration` how long batches are heard before
-    one-shot Taylor pruning. `sizes`, sparsities joined with `+`, are all taken from one gradual run, in equal parts of it,
-    of which `interval` and `progress` are then fractions; with none each is a run of its own. The rest is L0's.
+    one-shot Taylor pruning. `sizes`, sparsities joined with `+`, are all taken from one gradual run, in equal parts of
+    it, of which `interval` and `progress` are then fractions; with none each is a run of its own. The rest is L0's.
     """
 
     structure: str = "groups"
