@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.papers import nnlm
-from experiments.papers.nnlm.grid import BEST, CHOSEN, HEADS, SETTINGS, SIZES, STRUCTURES, alone, at
+from experiments.papers.nnlm.grid import BEST, CHOSEN, FITTED, HEADS, SETTINGS, SIZES, STRUCTURES, alone, at
 from prune_bench.config import to_dict
 from prune_bench.overrides import override
 from prune_bench.presets import preset
@@ -110,6 +110,7 @@ def test_one_gradual_run_serves_all_sizes_but_those_that_price_it():
     gradual = [config for config in configs if config.method in ("gradual", BEST) and config.pruning.sizes]
     assert len(gradual) == 2 * len(STRUCTURES) * len(SIZES)
     assert {config.sparsity for config in gradual if path_of(config) is None} == {max(SIZES)}
+    assert {config.sparsity for config in configs if config.method in ("omp", "taylor", "scratch")} == set(FITTED)
     alone = read_grid(["table=nnlm-table1", "preset=tiny"], REPORTS).configs
     assert [path_of(config) for config in alone if config.method == BEST and not config.pruning.sizes] == [None] * 6
 

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from prune_bench.pruning.methods import METHODS as ALL
 from prune_bench.reports.components import ComponentFigure
 from prune_bench.reports.panels import CurveFigure, Line, Panel
 from prune_bench.reports.percentiles import PercentileFigure
 
-from .grid import ALONE, BEST, CHOSEN, FUSED, MEASURED, METHODS, SETTINGS, SIZES, STRUCTURES, at, delivering, pruned_as
+from .grid import (
+    ALONE,
+    BEST,
+    CHOSEN,
+    FITTED,
+    FUSED,
+    MEASURED,
+    METHODS,
+    SETTINGS,
+    SIZES,
+    STRUCTURES,
+    at,
+    delivering,
+    pruned_as,
+)
 
 SPLITS = ("test-clean", "test-other")
 BY_STRUCTURE = tuple(Line(BEST, SETTINGS[ALONE[name]], name) for name in STRUCTURES)
-BY_METHOD = (
-    *(Line(method, delivering(SIZES)) for method in METHODS),
-    Line(BEST, delivering(), "Gradual, Taylor, straight", CHOSEN),
-    Line("scratch"),
-)
+
+
+def by_method(trained: tuple[float, ...]) -> tuple[Line, ...]:
+    """A line a method; those that take a fit for each size at the sizes `trained`."""
+    sizes = delivering(SIZES)
+    return (
+        *(Line(method, sizes, sparsities=() if ALL[method].family == "gradual" else trained) for method in METHODS),
+        Line(BEST, delivering(), "Gradual, Taylor, straight", CHOSEN),
+        Line("scratch", sparsities=trained),
+    )
+
 
 FIGURE1 = CurveFigure(
     name="nnlm-figure1",
@@ -22,7 +43,7 @@ FIGURE1 = CurveFigure(
     panels=tuple(
         Panel(f"{name}, perplexity", "ppl.test", pruned_as(name), digits=3, against="size") for name in STRUCTURES
     ),
-    lines=BY_METHOD,
+    lines=by_method(FITTED),
     references=("dense", "continue_ft"),
     published=(
         "Published: data-driven is better than magnitude in several scenarios, incremental than one-shot, most at "
@@ -47,7 +68,7 @@ FIGURE2 = CurveFigure(
         for split in SPLITS
         for name in STRUCTURES
     ),
-    lines=BY_METHOD,
+    lines=by_method(CHOSEN),
     published=(
         "Published: the best pruned model has up to 2.4 % fewer errors than one of its size trained from scratch.",
     ),
