@@ -112,7 +112,7 @@ def test_one_gradual_run_serves_all_sizes_but_those_that_price_it():
     assert {config.sparsity for config in gradual if path_of(config) is None} == {max(SIZES)}
     assert {config.sparsity for config in configs if config.method in ("omp", "taylor", "scratch")} == set(FITTED)
     alone = read_grid(["table=nnlm-table1", "preset=tiny"], REPORTS).configs
-    assert [path_of(config) for config in alone if config.method == BEST and not config.pruning.sizes] == [None] * 6
+    assert [path_of(config) for config in alone if config.method == BEST and not config.pruning.sizes] == [None] * 9
 
 
 def test_table1_names_structures_and_shows_latencies(tmp_path):
