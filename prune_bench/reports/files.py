@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import os
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+UNPACKED: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.decompress, ".xz": lzma.decompress}
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> Path:
@@ -28,7 +31,7 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def read_rows(*folders: Path) -> list[dict[str, Any]]:
-    """Every row below each folder: `rows.jsonl` or `rows*.jsonl.gz` in it, else `*/row.json` of the runs in it.
+    """Every row below each folder: `rows*.jsonl`, plain or as `.gz` or `.xz`, else `*/row.json` of the runs in it.
 
     Of several rows of one run the last one counts.
     Raises ValueError when a folder has none or one cannot be read.
@@ -41,7 +44,7 @@ def _found(folders: Iterable[Path], pattern: str) -> list[Path]:
 
 
 def _rows_in(folder: Path) -> list[dict[str, Any]]:
-    listings = [*sorted(folder.glob("rows*.jsonl")), *sorted(folder.glob("rows*.jsonl.gz"))]
+    listings = [path for suffix in UNPACKED for path in sorted(folder.glob(f"rows*.jsonl{suffix}"))]
     if listings:
         return [_parse(line, f"{path}:{n}") for path in listings for n, line in enumerate(_lines(path), start=1)]
     rows = [_parse(path.read_text(encoding="utf-8"), str(path)) for path in sorted(folder.glob("*/row.json"))]
@@ -68,8 +71,8 @@ def read_timing(*folders: Path) -> dict[str, Any]:
 
 
 def _lines(path: Path) -> Iterable[str]:
-    data = path.read_bytes()
-    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8").splitlines()
+    unpack = UNPACKED.get(path.suffix, bytes)
+    return unpack(path.read_bytes()).decode("utf-8").splitlines()
 
 
 def _parse(text: str, place: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 
 import numpy as np
 import pytest
@@ -120,10 +121,11 @@ def test_layers_stand_in_the_order_of_their_numbers():
 
 
 def test_rows_are_read_from_listings_plain_or_compressed(tmp_path):
-    lines = [json.dumps({"run": "a"}), json.dumps({"run": "b"})]
+    lines = [json.dumps({"run": name}) for name in "abc"]
     (tmp_path / "rows.jsonl").write_text(lines[0] + "\n")
     (tmp_path / "rows-1.jsonl.gz").write_bytes(gzip.compress((lines[1] + "\n").encode()))
-    assert sorted(one["run"] for one in read_rows(tmp_path)) == ["a", "b"]
+    (tmp_path / "rows-2.jsonl.xz").write_bytes(lzma.compress((lines[2] + "\n").encode()))
+    assert sorted(one["run"] for one in read_rows(tmp_path)) == ["a", "b", "c"]
 
 
 def test_rows_are_read_from_run_folders(tmp_path):
