@@ -49,8 +49,9 @@ class Line:
 class Panel:
     """One quantity in one setting; `bottom` and `top` bound its axis where they are given.
 
-    It is drawn `against` another quantity, on a logarithmic axis, or with none against the asked sparsity. `levels` are
-    names and quantities of the dense model that level lines show.
+    It is drawn `against` another quantity, on a logarithmic axis, or with none against the asked sparsity, and is on
+    such an axis itself if it is `logarithmic`. `levels` are names and quantities of the dense model that level lines
+    show.
     """
 
     title: str
@@ -61,6 +62,7 @@ class Panel:
     top: float | None = None
     against: str = ""
     levels: tuple[tuple[str, str], ...] = ()
+    logarithmic: bool = False
 
 
 class Point(NamedTuple):
@@ -199,6 +201,9 @@ def _level(results: Results, panel: Panel, name: str) -> Estimate | None:
 
 def _scale(axes: Axes, panel: Panel) -> None:
     """Removed per cent to the right; a quantity from large to small, on a logarithmic axis."""
+    if panel.logarithmic and axes.has_data():
+        axes.set_yscale("log")
+        number_plainly(axes.yaxis)
     if not panel.against:
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
     elif axes.has_data():

@@ -41,7 +41,8 @@ FIGURE1 = CurveFigure(
     name="nnlm-figure1",
     title="Figure 1. Perplexity against size",
     panels=tuple(
-        Panel(f"{name}, perplexity", "ppl.test", pruned_as(name), digits=3, against="size") for name in STRUCTURES
+        Panel(f"{name}, perplexity", "ppl.test", pruned_as(name), digits=3, against="size", logarithmic=True)
+        for name in STRUCTURES
     ),
     lines=by_method(FITTED),
     references=("dense", "continue_ft"),
@@ -81,7 +82,7 @@ FIGURE3 = CurveFigure(
     name="nnlm-figure3",
     title="Figure 3. What accuracy costs in operations",
     panels=(
-        Panel("perplexity", "ppl.test", digits=3, against="flops.unit"),
+        Panel("perplexity", "ppl.test", digits=3, against="flops.unit", logarithmic=True),
         *(Panel(f"{split}, WER %", f"wer.{split}", digits=2, against="flops.unit") for split in SPLITS),
     ),
     lines=(*BY_STRUCTURE, Line("scratch")),
