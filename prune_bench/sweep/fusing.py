@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from prune_bench.sweep.runs import dense_of, recogniser_of, run_id
 
 
 def measure_fused(model: LanguageModel, config: Config, corpus: TextCorpus, device: str, report: Reporter) -> Row:
-    """Error rates of the four splits with the help of `model`, and, for the dense model's row, without any.
+    """Error rates with the help of `model` of the test splits, and for the dense model's row of all, and without any.
 
     One pair of weights serves all models of a table: that which helps most on development speech with the dense one.
     """
@@ -40,12 +41,17 @@ def measure_fused(model: LanguageModel, config: Config, corpus: TextCorpus, devi
     encoded = read_encoded(recogniser, config, corpus)
     chosen = read_weights(recogniser, config, corpus, encoded, device)
     fusion = Fusion(model.to(device), chosen["weight"], chosen["internal"])
-    row: Row = {"fusion": chosen, **error_rates(recogniser, config, corpus, encoded, fusion, report)}
-    if config.method == "dense":
-        alone = error_rates(recogniser, config, corpus, encoded, None, report)
+    dense, words = config.method == "dense", corpus.splits["train"].words
+    heard = {split: one for split, one in encoded.items() if dense or split.startswith("test")}
+    row: Row = {
+        "fusion": chosen,
+        **error_rates(recogniser, config, corpus, heard, fusion, report),
+        "frequent": {split: frequent(one.texts, words) for split, one in heard.items()},
+    }
+    if dense:
+        alone = error_rates(recogniser, config, corpus, heard, None, report)
         row |= {f"alone.{key}": value for key, value in alone.items()}
-    words = corpus.splits["train"].words
-    return {**row, "frequent": {split: frequent(one.texts, words) for split, one in encoded.items()}}
+    return row
 
 
 def error_rates(
@@ -56,7 +62,7 @@ def error_rates(
     fusion: Fusion | None,
     report: Reporter,
 ) -> Row:
-    """`wer.` columns of every split, as of a recogniser's own row, and how long a second of speech took to decode."""
+    """`wer.` columns of the splits in `encoded`, as of a recogniser's own row, and seconds a second of speech took."""
     total, done, results = sum(len(one.texts) for one in encoded.values()), 0, {}
     began = time.monotonic()
     for split, one in encoded.items():
@@ -66,14 +72,14 @@ def error_rates(
         )  # fmt: skip
         done += len(one.texts)
         results[split] = judge(one.texts, hypotheses, config.measurement.bootstrap)
-    return {**by_split(results), "rtf.decoding": (time.monotonic() - began) / seconds_of(corpus, config)}
+    return {**by_split(results), "rtf.decoding": (time.monotonic() - began) / seconds_of(corpus, config, encoded)}
 
 
-def seconds_of(corpus: TextCorpus, config: Config) -> float:
+def seconds_of(corpus: TextCorpus, config: Config, splits: Iterable[str]) -> float:
     """How much speech is decoded."""
     assert corpus.speech is not None
     count = config.fusion.utterances or None
-    return sum(sum(corpus.speech.splits[split].seconds[:count]) for split in JUDGED)
+    return sum(sum(corpus.speech.splits[split].seconds[:count]) for split in splits)
 
 
 def read_encoded(recogniser: Transducer, config: Config, corpus: TextCorpus) -> dict[str, Encoded]:

@@ -96,6 +96,7 @@ def test_a_gradual_run_delivers_its_sizes_with_the_dense_models_weights(make, mo
     rates = learning_rates(replace(config, sparsity=0.7))
     assert rates[len(rates) // 2 - 1] == pytest.approx(rates[-1]) == min(rates)
     assert halved["fusion"] == whole["fusion"] == read_row(run_folder(make()))["fusion"]
+    assert set(halved["utterances"]) == {"test-clean", "test-other"}
     assert "alone.wer.test-clean" not in halved
 
 
