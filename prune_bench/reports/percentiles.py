@@ -76,7 +76,7 @@ class PercentileFigure(Drawing):
 
     def _draw_panel(self, axes: Axes, quantity: str, results: Results) -> None:
         """The first size of a line is filled, the others are hollow."""
-        drawn: set[Line] = set()
+        drawn: set[str] = set()
         for i, (line, size) in enumerate(self.lines):
             name = name_of(line, size)
             found = [results.estimate(f"{quantity}.{part}", self.cells[name]) for part in PARTS]
@@ -85,11 +85,11 @@ class PercentileFigure(Drawing):
                 colour, marker = line.style
                 x = [place + SPREAD * ((i + 0.5) / len(self.lines) - 0.5) for place in range(len(PARTS))]
                 bars = [[reach(one, side) for one in known] for side in ("low", "high")]
-                y, face = [one.mean for one in known], "white" if line in drawn else colour
+                y, face = [one.mean for one in known], "white" if line.label in drawn else colour
                 axes.errorbar(
                     x, y, bars, color=colour, elinewidth=0.8, linewidth=0, marker=marker, mfc=face, label=name
                 )
-                drawn.add(line)
+                drawn.add(line.label)
         axes.set_xticks(range(len(PARTS)), list(PARTS))
         axes.set_xlabel("frequency of the words")
 

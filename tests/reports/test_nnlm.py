@@ -95,7 +95,7 @@ def test_the_grid_is_whole():
     for sparsity in CHOSEN:
         assert Cell("scratch", sparsity) in cells
         assert {at(one, method, sparsity) for one in STRUCTURES for method in TABLE.methods} <= cells
-        assert {alone(structure, sparsity) for structure in STRUCTURES} <= cells
+    assert {alone(structure) for structure in STRUCTURES} <= cells
     assert {DENSE, Cell("continue_ft"), at(HEADS, "taylor", 0.15)} <= cells
 
 
@@ -112,7 +112,7 @@ def test_one_gradual_run_serves_all_sizes_but_those_that_price_it():
     assert {config.sparsity for config in gradual if path_of(config) is None} == {max(SIZES)}
     assert {config.sparsity for config in configs if config.method in ("omp", "taylor", "scratch")} == set(FITTED)
     alone = read_grid(["table=nnlm-table1", "preset=tiny"], REPORTS).configs
-    assert [path_of(config) for config in alone if config.method == BEST and not config.pruning.sizes] == [None] * 9
+    assert [path_of(config) for config in alone if config.method == BEST and not config.pruning.sizes] == [None] * 3
 
 
 def test_table1_names_structures_and_shows_latencies(tmp_path):
@@ -125,7 +125,7 @@ def test_table1_names_structures_and_shows_latencies(tmp_path):
     assert [line["latency.step"] for line in lines] == ["1000.0"] * len(lines)
     assert float(lines[0]["ppl.test"]) == pytest.approx(math.exp(ratio(rows[0], "entropy.test") / 100))
     labels = [TABLE.label(cell) for cell in TABLE.cells()]
-    assert labels[:4] == ["", "", HEADS, "structured"]
+    assert labels[:3] == ["", "", HEADS]
 
 
 def test_figure2_draws_what_is_left_without_a_language_model():

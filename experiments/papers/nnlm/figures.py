@@ -8,7 +8,6 @@ from prune_bench.reports.panels import CurveFigure, Line, Panel
 from prune_bench.reports.percentiles import PercentileFigure
 
 from .grid import (
-    ALONE,
     BEST,
     CHOSEN,
     FITTED,
@@ -17,14 +16,20 @@ from .grid import (
     METHODS,
     SETTINGS,
     SIZES,
+    STRAIGHT,
     STRUCTURES,
+    alone,
     at,
     delivering,
     pruned_as,
 )
 
 SPLITS = ("test-clean", "test-other")
-BY_STRUCTURE = tuple(Line(BEST, SETTINGS[ALONE[name]], name) for name in STRUCTURES)
+ONCE = tuple(Line("taylor", SETTINGS[name], name) for name in STRUCTURES)
+BEST_OF_EACH = (
+    *((Line(BEST, alone(name).setting, name), STRAIGHT) for name in STRUCTURES),
+    *((Line(BEST, SETTINGS[name], name), SIZES[-1]) for name in STRUCTURES),
+)
 
 
 def by_method(trained: tuple[float, ...]) -> tuple[Line, ...]:
@@ -32,7 +37,7 @@ def by_method(trained: tuple[float, ...]) -> tuple[Line, ...]:
     sizes = delivering(SIZES)
     return (
         *(Line(method, sizes, sparsities=() if ALL[method].family == "gradual" else trained) for method in METHODS),
-        Line(BEST, delivering(), "Gradual, Taylor, straight", CHOSEN),
+        Line(BEST, delivering(), "Gradual, Taylor, straight", (STRAIGHT,)),
         Line("scratch", sparsities=trained),
     )
 
@@ -80,12 +85,12 @@ FIGURE2 = CurveFigure(
 )
 FIGURE3 = CurveFigure(
     name="nnlm-figure3",
-    title="Figure 3. What accuracy costs in operations",
+    title="Figure 3. What accuracy costs in operations, one-shot Taylor pruning",
     panels=(
         Panel("perplexity", "ppl.test", digits=3, against="flops.unit", logarithmic=True),
         *(Panel(f"{split}, WER %", f"wer.{split}", digits=2, against="flops.unit") for split in SPLITS),
     ),
-    lines=(*BY_STRUCTURE, Line("scratch")),
+    lines=(*ONCE, Line("scratch")),
     published=("Published: low rank is the best trade-off at moderate compression; single weights give no speed.",),
     setting=MEASURED,
     sparsities=CHOSEN,
@@ -98,7 +103,8 @@ FIGURE4 = PercentileFigure(
     quantities={"perplexity": "ppl.test", **{f"{split}, WER %": f"wer.{split}" for split in SPLITS}},
     lines=(
         (Line("dense"), 0.0),
-        *((line, size) for line in (*BY_STRUCTURE, Line("scratch")) for size in CHOSEN[1:]),
+        *BEST_OF_EACH,
+        *((Line("scratch"), size) for size in (STRAIGHT, SIZES[-1])),
     ),
     published=("Published: pruned models keep their accuracy on infrequent data.",),
     setting=MEASURED,
@@ -107,9 +113,9 @@ FIGURE4 = PercentileFigure(
 )
 FIGURE5 = ComponentFigure(
     name="nnlm-figure5",
-    title=f"Figure 5. What is left of each layer and component at {100 * CHOSEN[1]:g} %",
+    title=f"Figure 5. What is left of each layer and component at {100 * STRAIGHT:g} %",
     lines={
-        f"{name}, {label}": at(name, method, CHOSEN[1])
+        f"{name}, {label}": at(name, method, STRAIGHT)
         for name in STRUCTURES
         for method, label in zip(METHODS, ("OMP", "Taylor", "gradual", "gradual Taylor"), strict=True)
     },

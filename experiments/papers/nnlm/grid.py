@@ -8,6 +8,7 @@ MEASURED = "a Transformer of 20 M parameters on dictation and voice-assistant te
 SIZES = (0.5, 0.7, 0.8, 0.9, 0.95)
 FITTED = (0.5, 0.8, 0.9, 0.95)  # where each takes a fit of its own
 CHOSEN = (0.5, 0.8, 0.95)  # where error rates are measured, too
+STRAIGHT = CHOSEN[1]  # where gradual runs of their own go
 METHODS = ("omp", "taylor", "gradual", "taylor_gradual")
 BEST = "taylor_gradual"
 STRUCTURES = {"unstructured": "weights", "structured": "groups", "factorised": "ranks"}
@@ -39,9 +40,9 @@ def at(structure: str, method: str, sparsity: float) -> Cell:
     return Cell.of(method, sparsity, SETTINGS[structure])
 
 
-def alone(structure: str, sparsity: float) -> Cell:
-    """The best method's run that goes straight to a size."""
-    return at(ALONE[structure], BEST, sparsity)
+def alone(structure: str) -> Cell:
+    """The best method's run that goes straight to its size."""
+    return at(ALONE[structure], BEST, STRAIGHT)
 
 
 def scratch(sparsity: float) -> Cell:

@@ -17,16 +17,28 @@ from prune_bench.reports.columns import (
 from prune_bench.reports.sheets import Heading
 from prune_bench.reports.tables import Table
 
-from .grid import CHOSEN, FUSED, HALF_OF_HEADS, HEADS, MEASURED, METHODS, SETTINGS, STRUCTURES, alone, at, scratch
+from .grid import (
+    CHOSEN,
+    FUSED,
+    HALF_OF_HEADS,
+    HEADS,
+    MEASURED,
+    METHODS,
+    SETTINGS,
+    STRAIGHT,
+    STRUCTURES,
+    alone,
+    at,
+    scratch,
+)
 
 
 def make_lines() -> tuple[Cell, ...]:
-    """References, half of the heads, and size by size the grid and gradual runs that go straight there."""
-    few = [at(structure, "taylor", HALF_OF_HEADS) for structure in (HEADS, "structured")]
-    lines = [DENSE, Cell("continue_ft"), *few]
+    """References, half of the heads, and size by size the grid, with gradual runs that go straight to one of them."""
+    lines = [DENSE, Cell("continue_ft"), at(HEADS, "taylor", HALF_OF_HEADS)]
     for sparsity in CHOSEN:
         lines += [scratch(sparsity), *(at(one, method, sparsity) for one in STRUCTURES for method in METHODS)]
-        lines += [alone(one, sparsity) for one in STRUCTURES]
+        lines += [alone(one) for one in STRUCTURES if sparsity == STRAIGHT]
     return tuple(lines)
 
 
