@@ -66,6 +66,11 @@ def cell_of(row: Row, by: Sequence[str] = ()) -> Cell:
     return Cell.of(row["method"], round(row["sparsity"], 6), setting_of(row, by))
 
 
+def stands_for(cell: Cell, other: Cell) -> bool:
+    """Whether a report that asks for `cell` means `other`: the same, or one whose setting holds its own and more."""
+    return cell[:2] == other[:2] and set(cell.setting) <= set(other.setting)
+
+
 def keys_of(settings: Iterable[Setting]) -> tuple[str, ...]:
     """The keys that any of the settings names."""
     return tuple(sorted({key for setting in settings for key, _ in setting}))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from prune_bench.reports.cells import Cell, Row, Setting, keys_of
+from prune_bench.reports.cells import Cell, Row, Setting, cell_of, keys_of, stands_for
 from prune_bench.reports.files import write_text
 from prune_bench.reports.results import Results, Timing
 from prune_bench.reports.sheets import Sheet, to_csv, to_latex, to_markdown, to_text
@@ -54,16 +54,21 @@ class Drawing:
         """The picture."""
         raise NotImplementedError
 
+    def results(self, rows: Sequence[Row], timing: Timing | None = None) -> Results:
+        """The runs that the figure shows, among rows that may hold more."""
+        shown = [row for row in rows if any(stands_for(cell, cell_of(row, self.by)) for cell in self.wanted)]
+        return Results(shown, timing, self.by)
+
     def text(self, rows: Sequence[Row], timing: Timing | None = None, width: int | None = None) -> str:
         """The figure's numbers for a terminal of `width` characters. Rows may be incomplete."""
-        return to_text(self.sheet(Results(rows, timing, self.by)), width)
+        return to_text(self.sheet(self.results(rows, timing)), width)
 
     def write(self, rows: Sequence[Row], timing: Timing | None, folder: Path) -> list[Path]:
         """Write the figure as PNG and SVG, its numbers as Markdown, LaTeX and CSV; returns their paths.
 
         Raises ValueError for rows that one figure must not mix.
         """
-        results = Results(rows, timing, self.by)
+        results = self.results(rows, timing)
         sheet = self.sheet(results)
         return [
             *save(self.draw(results), folder / "figure"),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from prune_bench.measurement.accuracy import average_rate
 from prune_bench.pruning.methods import find_method
-from prune_bench.reports.cells import Cell, Row, Setting, cell_of
+from prune_bench.reports.cells import Cell, Row, Setting, cell_of, stands_for
 from prune_bench.reports.counts import PARTS, count, is_counted, ratio
 from prune_bench.reports.retained import lost
 
@@ -170,7 +170,7 @@ class Results:
         """The cells with runs that `cell` stands for: itself, or all whose setting holds its own and more."""
         if cell in self.runs:
             return [cell]
-        return sorted(one for one in self.runs if one[:2] == cell[:2] and set(cell.setting) < set(one.setting))
+        return sorted(one for one in self.runs if stands_for(cell, one))
 
     def values(self, quantity: str, cell: Cell) -> dict[int, float]:
         """The quantity by seed, for the seeds that have it; of a cell that stands for several, their mean."""

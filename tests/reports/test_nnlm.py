@@ -208,3 +208,9 @@ def test_claims_hold_for_rows_that_say_so():
     assert expected <= held
     assert verdicts["low_rank_trades_best"].ours != "reproduced"
     assert all(verdict.seeds == 3 for verdict in verdicts.values())
+
+
+def test_a_figure_shows_its_own_runs_among_those_of_the_table():
+    figure, rows = nnlm.FIGURES["nnlm-figure3"], rows_of(TABLE)
+    assert len({row["run"] for row in rows} - {row["run"] for row in rows_of(figure)}) > 20
+    assert figure.text(rows, width=200) == figure.text(rows_of(figure), width=200)
