@@ -8,6 +8,7 @@ Names: {names}. `runs` prints whatever rows there are.
 
     rows=FOLDER    where rows.jsonl and timing.json lie (default: output/tables/NAME-PRESET-CORPUS); of several
                    folders, joined with commas, the last one that has a run counts
+    seed=0,1       only the rows of these seeds (default: all)
     to=FOLDER      where to write (default: output/tables/, under the name of the last folder of rows)
     preset=tiny    corpus=espeak    output=output
 """
@@ -23,10 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.papers import LIKE, REPORTS
 from prune_bench.overrides import suggest
+from prune_bench.reports.cells import Row
 from prune_bench.reports.files import read_rows, read_timing
 from prune_bench.reports.tables import table_of
 
-DEFAULTS = {"rows": "", "to": "", "preset": "tiny", "corpus": "espeak", "output": "output"}
+DEFAULTS = {"rows": "", "seed": "", "to": "", "preset": "tiny", "corpus": "espeak", "output": "output"}
 RUNS = "runs"
 
 
@@ -54,10 +56,20 @@ def report(name: str, options: dict[str, str]) -> list[Path]:
     named = options["rows"] or str(tables / f"{name}-{options['preset']}-{options['corpus']}")
     sources = [Path(folder) for folder in named.split(",")]
     target = Path(options["to"] or tables / sources[-1].resolve().name)
-    rows, timing = read_rows(*sources), read_timing(*sources)
+    rows, timing = of_seeds(read_rows(*sources), options["seed"]), read_timing(*sources)
     made = table_of(rows, LIKE[rows[0].get("task", "transducer")]) if name == RUNS else REPORTS[name]
     print(made.text(rows, timing, shutil.get_terminal_size((200, 24)).columns))
     return made.write(rows, timing, target)
+
+
+def of_seeds(rows: Sequence[Row], text: str) -> list[Row]:
+    """The rows of the seeds in `text`, separated by commas; all where it is empty. ValueError if none is left."""
+    seeds = [seed.strip() for seed in text.split(",")] if text else []
+    kept = [row for row in rows if not seeds or str(row["seed"]) in seeds]
+    if text and not kept:
+        known = ", ".join(sorted({str(row["seed"]) for row in rows}))
+        raise ValueError(f"seed={text}: no such rows; there are seeds {known}")
+    return kept
 
 
 def main(arguments: Sequence[str]) -> int:

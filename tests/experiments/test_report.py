@@ -76,6 +76,13 @@ def test_rows_of_several_folders_are_one_report_and_the_last_one_of_a_run_counts
     assert f"{row('omp', 0.5)['wer.test-clean']:.2f}" not in out
 
 
+def test_seeds_can_be_chosen(main, folder, capsys):
+    lines = [json.dumps({**row("omp", 0.5), "seed": seed, "run": f"omp-{seed}"}) for seed in range(3)]
+    (folder / "rows.jsonl").write_text("\n".join(lines) + "\n")
+    assert main(["runs", "seed=0,2", "to=elsewhere", f"rows={folder}"]) == 0
+    assert "mean of seeds 0, 2" in capsys.readouterr().out
+
+
 def test_any_rows_can_be_printed(main, folder, capsys):
     assert main(["runs", f"rows={folder}", "to=elsewhere"]) == 0
     out = capsys.readouterr().out
@@ -95,6 +102,7 @@ def test_help_names_every_report(main, capsys):
         (["tabel1"], "did you mean 'table1'?"),
         (["rows=x"], "name one of table1, table2"),
         (["table1", "row=x"], "unknown key 'row': did you mean 'rows'?"),
+        (["table1", "seed=7"], "seed=7: no such rows; there are seeds 0"),
         (["table1", "preset=smoke"], "table1-smoke-espeak: neither rows.jsonl nor"),
     ],
 )
