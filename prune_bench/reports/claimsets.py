@@ -127,7 +127,7 @@ def _evidence_sheet(verdicts: Sequence[Verdict]) -> Sheet:
     blocks = [[_evidence_line(one) for one in verdict.evidence] for verdict in verdicts]
     notes = (
         "Difference: left side minus right side, with its 95 % interval; error rates in points and perplexities in "
-        "percent of each other, over seeds and utterances or sentences; all else over seeds.",
+        "hundredths of their logarithms, about percent, over seeds and utterances or sentences; all else over seeds.",
     )
     return Sheet("Evidence", headings, blocks, notes)
 
