@@ -53,7 +53,7 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, list[str]]:
     overrides: dict[str, list[str]] = {}
     for argument in arguments:
         key, separator, value = argument.partition("=")
-        if not separator or not key or not value:
+        if not separator or not key or not (value or "." in key):
             raise ValueError(f"expected key=value, got {argument!r}: write for example method=parp")
         key = ALIASES.get(key, key)
         overrides[key] = expand_values(value)

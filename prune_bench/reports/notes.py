@@ -9,6 +9,8 @@ from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.cells import DENSE, Cell, Row
 from prune_bench.reports.results import Results
 
+PRUNABLE = {"language_model": "layers and the embedding"}
+
 
 def describe_runs(results: Results, setting: str, scored: bool = True, rows: Sequence[Row] = ()) -> list[str]:
     """Corpus, preset, seeds and hardware; intervals, test sets and the dense model on dev if error rates are shown.
@@ -23,8 +25,8 @@ def describe_runs(results: Results, setting: str, scored: bool = True, rows: Seq
     return [
         f"Published = {setting}; ours = {row['corpus']}, preset {row['preset']}, {seeds}.",
         *(_scores(results) if scored else []),
-        "Block weights: what the weight matrices of the encoder blocks store, the base of every percentage in the "
-        "first column.",
+        f"Block weights: what the weight matrices of the {PRUNABLE.get(row.get('task', ''), 'encoder blocks')} "
+        "store, the base of every percentage in the first column.",
         *_without_gain(results),
         _hardware([*done, *rows]),
     ]
@@ -72,7 +74,7 @@ def _scores(results: Results) -> list[str]:
     if not judged:
         return []
     lines = [
-        f"Error rates in percent, {_decoding(results.done[0])}, with a 95 % bootstrap interval over {resampled}: {sets}"
+        f"Error rates in percent, {_decoding(results.done)}, with a 95 % bootstrap interval over {resampled}: {sets}"
         + (" in the first setting." if results.by else ".")
     ]
     rates = {split: results.estimate(f"wer.{split}", DENSE) for split in ("dev-clean", "dev-other")}
@@ -80,11 +82,16 @@ def _scores(results: Results) -> list[str]:
     return [*lines, f"Dense model: {' and '.join(known)}."] if known and not results.by else lines
 
 
-def _decoding(row: Row) -> str:
+def _decoding(rows: Sequence[Row]) -> str:
+    row, fused = rows[0], [one["fusion"] for one in rows if "fusion" in one]
     if "fusion" not in row:
         return "greedy decoding"
-    weights = f"weight {row['fusion']['weight']:g}, internal {row['fusion']['internal']:g}"
-    speed = f", {row['rtf.decoding']:.3f} seconds a second of speech on a core" if "rtf.decoding" in row else ""
+    weights = ", ".join(f"{key} {_join({f'{one[key]:g}' for one in fused})}" for key in ("weight", "internal"))
+    speed = (
+        f"; {row['rtf.decoding']:.3f} s a second of speech on a core, behind the encoder"
+        if "rtf.decoding" in row
+        else ""
+    )
     return f"beam {row['config']['fusion']['beam']} with shallow fusion ({weights}{speed})"
 
 
@@ -102,8 +109,14 @@ def _hardware(rows: Sequence[Row]) -> str:
 
 
 def _without_gain(results: Results) -> list[str]:
-    masked = sorted({METHODS[row["method"]].label for row in results.done if row["sparsity"] and not row["physical"]})
-    return [f"No physical gain (masked, not compacted): {_join(masked)}."] if masked else []
+    labels = [(METHODS[row["method"]].label, row) for row in results.done if row["sparsity"]]
+    compacted = {label for label, row in labels if row["physical"]}
+    masked = {
+        f"{label} ({row['config']['pruning']['structure']})" if label in compacted else label
+        for label, row in labels
+        if not row["physical"]
+    }
+    return [f"No physical gain (masked, not compacted): {'; '.join(sorted(masked))}."] if masked else []
 
 
 def _count(results: Results, split: str) -> str:

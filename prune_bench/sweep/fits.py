@@ -21,6 +21,7 @@ from prune_bench.artefacts import load_model, save_model
 from prune_bench.callbacks import OMP, RP, Gradual, PruningCallback, callbacks_for
 from prune_bench.compaction import largest_difference
 from prune_bench.config import Config, FitConfig
+from prune_bench.pruning import Infeasible
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.methods import find_method
 from prune_bench.subjects import subject_of
@@ -30,6 +31,7 @@ from prune_bench.sweep.files import write_text
 from prune_bench.sweep.folders import cache_folder, run_folder
 from prune_bench.sweep.loggers import MetricsLogger, make_loggers, step_by_updates
 from prune_bench.sweep.progress import Reporter
+from prune_bench.sweep.rows import read_row
 from prune_bench.sweep.runs import fine_tunings, origin, passed, path_of, ranked, recipe, run_id
 from prune_bench.tasks.training import TrainingTask
 
@@ -88,7 +90,7 @@ def fit(config: Config, corpus: Any, report: Reporter) -> bool:
         return True
     folder.mkdir(parents=True, exist_ok=True)
     if path := path_of(config):
-        take_size(folder, run_folder(path) / "sizes" / f"{config.sparsity:g}")
+        take_size(folder, path, config.sparsity)
         return True
     lightning.seed_everything(config.seed, verbose=False)
     task = make_task(config, corpus)
@@ -123,8 +125,14 @@ def save_sizes(folder: Path, model: nn.Module, callbacks: list[Callback], summar
                 )
 
 
-def take_size(folder: Path, source: Path) -> None:
-    """Copy what a gradual fit left in `source`."""
+def take_size(folder: Path, path: Config, sparsity: float) -> None:
+    """Copy what the gradual run `path` left at `sparsity`. Infeasible if its own size cannot be reached."""
+    row = read_row(run_folder(path))
+    if row is not None and row["status"] == "infeasible":
+        raise Infeasible(
+            f"a size of the run to {path.sparsity:.1%}, and {row['reason']}: leave it out of pruning.sizes"
+        )
+    source = run_folder(path) / "sizes" / f"{sparsity:g}"
     write_text(folder / "fit.json", (source / "fit.json").read_text())
     save_model(load_model(source / "model"), folder / "model")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prune_bench.config import Config, to_dict
+from prune_bench.identity import READ, shape
 from prune_bench.pruning.methods import find_method
 from prune_bench.sweep.files import read_json, write_text
 from prune_bench.sweep.runs import run_id
@@ -72,14 +73,18 @@ def is_final(row: Row | None, config: Config) -> bool:
     if row["status"] == "infeasible":
         return True
     asked = to_dict(config)
-    fused = not config.measurement.fused or (
-        row["config"]["measurement"].get("fused", False) and row["config"]["fusion"] == asked["fusion"]
-    )
+    fused = not config.measurement.fused or _fusion_keys(row["config"]) == _fusion_keys(asked)
     return fused and _accuracy_keys(row["config"]) == _accuracy_keys(asked)
 
 
 def _accuracy_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: config["measurement"][key] for key in ("batch_frames", "max_symbols", "bootstrap")}
+
+
+def _fusion_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What error rates in fusion depend on beside the language model: the search and the recogniser."""
+    recogniser = shape(config, ("corpus", *READ["transducer"], "fusion"))
+    return {**recogniser, "fused": config["measurement"].get("fused", False)}
 
 
 def finished_runs(rows: Iterable[Row]) -> list[str]:

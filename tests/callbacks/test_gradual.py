@@ -142,6 +142,26 @@ def test_an_update_that_overflowed_is_no_evidence(tmp_path):
     assert removed(module) == pytest.approx(0.5, abs=1e-3)
 
 
+class Fused(Classifier):
+    """Its optimizer undoes the scaling of 16-bit losses itself."""
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(self.parameters(), lr=self.rate, weight_decay=self.decay, fused=True)
+
+
+@pytest.mark.parametrize("kind", [Classifier, Fused])
+def test_evidence_is_that_of_the_loss_before_scaling(tmp_path, kind):
+    def squares(**options):
+        torch.manual_seed(0)
+        pruning = Gradual(0.5, criterion="taylor")
+        strangers_trainer(tmp_path, pruning, steps=5, **options).fit(kind(), loader())
+        return float(sum(one.sum() for one in pruning.pruner.evidence.squares.values()))
+
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    scaled = squares(precision=None, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
+    assert scaled == pytest.approx(squares(), rel=0.1)
+
+
 def test_one_run_delivers_every_size(tmp_path):
     pruning = Gradual(0.8, interval=2, sizes=(0.5, 0.3, 0.79))
     model, _ = fit(tmp_path, pruning)

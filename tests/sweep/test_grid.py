@@ -88,6 +88,7 @@ def test_every_method_makes_a_run():
     (["corpus=fsdd,espeak"], "one command for each"),
     (["method=omp"], "add for example sparsity=0.5"),
     (["method"], "expected key=value"),
+    (["table="], "expected key=value"),
     (["fusion.weights=0.1+much"], r"fusion\.weights=0\.1\+much: give numbers joined with \+"),
     (["pruning.sizes=half"], r"pruning\.sizes=half: give numbers"),
     (["lm.dense.steps=5"], "unknown key"),
@@ -95,6 +96,12 @@ def test_every_method_makes_a_run():
 def test_a_wrong_word_is_refused_with_a_remedy(arguments, message):
     with pytest.raises(ValueError, match=message):
         cells(*arguments)
+
+
+def test_a_gradual_run_can_be_sent_straight_to_its_size():
+    words = ["task=language_model", "method=gradual", "sparsity=0.8"]
+    assert read_grid(words, {}).configs[-1].pruning.sizes
+    assert read_grid([*words, "pruning.sizes="], {}).configs[-1].pruning.sizes == ""
 
 
 def test_fewer_labels_take_fewer_updates_unless_asked_otherwise():

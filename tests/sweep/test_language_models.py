@@ -13,11 +13,12 @@ from prune_bench.artefacts import load_model, save_model
 from prune_bench.measurement.fusion import tune
 from prune_bench.overrides import override
 from prune_bench.presets import preset
+from prune_bench.pruning import Infeasible
 from prune_bench.sweep import fits, fusing
 from prune_bench.sweep.folders import run_folder
 from prune_bench.sweep.progress import Reporter
-from prune_bench.sweep.rows import read_row, write_rows
-from prune_bench.sweep.runs import chain, yardsticks
+from prune_bench.sweep.rows import is_final, read_row, unfinished, write_row, write_rows
+from prune_bench.sweep.runs import chain, path_of, yardsticks
 from prune_bench.sweep.stages import STAGES, open_corpus
 from tests.sweep.conftest import SMALLEST
 
@@ -120,6 +121,34 @@ def test_weights_are_those_of_the_smallest_error_rate_on_development_speech(make
 
     encoded = fusing.Encoded([], texts)
     assert tune(recognise, model, {"dev-clean": encoded}, [0.1, 0.3], [0.0])["weight"] == 0.3
+
+
+def test_the_correction_of_the_internal_language_model_is_chosen_with_the_weight(make):
+    config = make()
+    texts, model = open_corpus(config).speech.splits["dev-clean"].texts, load_model(run_folder(config) / "model")
+
+    def recognise(one, fusion):
+        return texts if (fusion.weight, fusion.internal) == (0.1, 0.2) else [""] * len(texts)
+
+    chosen = tune(recognise, model, {"dev-clean": fusing.Encoded([], texts)}, [0.1, 0.3], [0.0, 0.2])
+    assert (chosen["weight"], chosen["internal"], len(chosen["tried"])) == (0.1, 0.2, 4)
+
+
+def test_a_size_of_an_infeasible_run_says_so(make):
+    config = make(method="gradual", sparsity=0.1, pruning__structure="heads", pruning__sizes="0.1+0.5")
+    path = path_of(config)
+    write_row(run_folder(path), unfinished(path, "infeasible", "at most 30 % can be removed so"))
+    with pytest.raises(Infeasible, match=r"run to 50.0%, and at most 30 % can be removed so: leave it out of pruning"):
+        fits.fit(config, open_corpus(config), Reporter(None))
+
+
+def test_a_row_is_not_final_for_another_recogniser(make):
+    config = make()
+    row = read_row(run_folder(config))
+    assert is_final(row, config)
+    assert not is_final(row, override(config, {"model.predictor": "lstm"}))
+    assert not is_final(row, override(config, {"fusion.fit.steps": 3}))
+    assert is_final(row, override(config, {"model.predictor": "lstm", "measurement.fused": False}))
 
 
 def test_a_language_model_of_other_units_is_refused(make):

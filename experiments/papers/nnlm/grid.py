@@ -14,7 +14,7 @@ BEST = "taylor_gradual"
 STRUCTURES = {"unstructured": "weights", "structured": "groups", "factorised": "ranks"}
 ALONE = {name: f"{name}, a run of its own" for name in STRUCTURES}
 HEADS = "heads alone"
-HALF_OF_HEADS = 0.15
+HALF_OF_HEADS = 0.16
 FUSED: Setting = (("measurement.fused", True),)
 
 

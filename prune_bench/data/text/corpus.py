@@ -44,12 +44,19 @@ def prepare_text(config: Config, cache: str | Path, progress: bool = True) -> Te
     speech = prepare(replace(config, task="transducer"), cache, progress) if text.units == "speech" else None
     said = transcripts(speech)
     if speech is None:
-        head = islice((spell(line.text) for line in lines(text, "train", [])), TEXTS_FOR_UNITS)
-        tokenizer: Tokenizer = cached_tokenizer(config.tokenizer, [line for line in head if line], cache)
+        head = list(islice(filter(None, (spell(line.text) for line in lines(text, "train", []))), TEXTS_FOR_UNITS))
+        if not head:
+            raise ValueError(f"no sentence in {origin(text, 'train')}: it is empty")
+        tokenizer: Tokenizer = cached_tokenizer(config.tokenizer, head, cache)
     else:
         tokenizer = speech.tokenizer
     splits = {split: text_store(config, split, said, tokenizer, cache, progress) for split in SPLITS}
     return TextCorpus(splits, tokenizer, speech)
+
+
+def origin(text: TextConfig, split: str) -> str:
+    """Where the lines of a split are from, in words."""
+    return f"{' + '.join(map(str, paths_of(text, split))) or text.name} (text.{split})"
 
 
 def transcripts(speech: Corpus | None) -> Transcripts:
@@ -91,7 +98,7 @@ def text_store(
                 held_out=judged_sentences(text, said) if training else (),
                 skip=text.on_bad == "skip",
                 keep_texts=not training,
-                origin=f"{' + '.join(map(str, paths_of(text, split))) or text.name} (text.{split})",
+                origin=origin(text, split),
             )
     store = TextStore.open(path)
     if store.skipped and progress:
