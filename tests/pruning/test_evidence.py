@@ -41,6 +41,16 @@ def test_old_batches_fade_behind_the_horizon():
     assert float(evidence.means()["w"]) == pytest.approx((1 - 1 / HORIZON) ** HORIZON, rel=1e-3)
 
 
+def test_batches_share_one_buffer_of_the_size_of_the_weights():
+    evidence, change = Evidence(), torch.randn(5, 3)
+    evidence.add([("w", change)])
+    before = evidence.squares["w"].data_ptr()
+    evidence.add([("w", change)])
+    assert [(one.shape, one.dtype, one.data_ptr()) for one in evidence.squares.values()] == [
+        (change.shape, torch.float32, before)
+    ]
+
+
 def test_scaled_losses_count_as_unscaled():
     plain, scaled = Evidence(), Evidence()
     plain.add([("w", torch.tensor([0.5, 2.0]))])
