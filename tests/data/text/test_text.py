@@ -111,7 +111,9 @@ def test_the_published_text_of_librispeech_is_read_packed(config, tmp_path):
     config.text.name, config.text.train = "librispeech-lm", ""
     with pytest.raises(ValueError, match=r"librispeech-lm-norm\.txt\.gz is missing"):
         prepare_text(config, tmp_path / "cache", progress=False)
-    (tmp_path / "librispeech-lm-norm.txt.gz").write_bytes(gzip.compress(b"A RED BOAT\nTWO RED BOATS\nAN OLD CLOCK AND LAMP\n"))
+    (tmp_path / "librispeech-lm-norm.txt.gz").write_bytes(
+        gzip.compress(b"A RED BOAT\nTWO RED BOATS\nAN OLD CLOCK AND LAMP\n")
+    )
     corpus = prepare_text(config, tmp_path / "cache", progress=False)
     assert decoded(corpus, "train") == ["a red boat", "an old clock and lamp"]
 
