@@ -115,6 +115,15 @@ def test_one_gradual_run_serves_all_sizes_but_those_that_price_it():
     assert [path_of(config) for config in alone if config.method == BEST and not config.pruning.sizes] == [None] * 3
 
 
+@pytest.mark.parametrize("name", REPORTS)
+def test_the_papers_size_needs_folders_only(name):
+    words = [f"table={name}", "preset=paper", "corpus.root=/speech", "text.root=/text"]
+    configs = read_grid(words, REPORTS).configs
+    assert {(one.corpus.name, one.text.name, one.lm.width) for one in configs} == {
+        ("librispeech", "librispeech-lm", 512)
+    }
+
+
 def test_table1_names_structures_and_shows_latencies(tmp_path):
     rows = rows_of(TABLE)
     text = TABLE.text(rows, timing_of(rows))
