@@ -1,8 +1,8 @@
 """Seconds that models take for one utterance, measured side by side in one process.
 
-Every model is timed once a round, the order shifting by one from round to round, so that a change in the machine's
-speed meets all models alike. A pass goes from features to units and is timed at the border of each stage: the
-unpruned front end and decoding bound what pruning can gain. Run nothing beside it.
+Every model is timed once a round, in an order drawn anew for each round, so that a change in the machine's speed meets
+all models alike, however many they are. A pass goes from features to units and is timed at the border of each stage:
+the unpruned front end and decoding bound what pruning can gain. Run nothing beside it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from statistics import median
 from time import perf_counter
 from typing import Any, TypeVar
@@ -117,8 +118,7 @@ def time_passes(
     passes: dict[Key, dict[str, list[float]]] = {key: {} for key in keys}
     with _undisturbed(threads):
         for number in range(rounds + WARMUP_ROUNDS):
-            shift = number % len(keys)
-            for key in keys[shift:] + keys[:shift]:
+            for key in Random(number).sample(keys, len(keys)):
                 _time_pass(pipelines[key], inputs[key])
                 durations = _time_pass(pipelines[key], inputs[key])
                 if number >= WARMUP_ROUNDS:
