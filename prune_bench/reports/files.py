@@ -7,6 +7,7 @@ import json
 import lzma
 import os
 import uuid
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,10 @@ def read_timing(*folders: Path) -> dict[str, Any]:
 
 def _lines(path: Path) -> Iterable[str]:
     unpack = UNPACKED.get(path.suffix, bytes)
-    return unpack(path.read_bytes()).decode("utf-8").splitlines()
+    try:
+        return unpack(path.read_bytes()).decode("utf-8").splitlines()
+    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cut off or damaged ({error}): get the file again") from None
 
 
 def _parse(text: str, place: str) -> dict[str, Any]:

@@ -152,6 +152,17 @@ def test_unreadable_rows_are_named_with_their_line(tmp_path):
         read_rows(tmp_path)
 
 
+@pytest.mark.parametrize(("suffix", "packed"), [(".gz", gzip.compress), (".xz", lzma.compress)])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-9], lambda data: b"no" + data[2:], lambda data: data[:20] + b"xx" * 9]
+)
+def test_packed_rows_that_are_cut_off_or_damaged_are_named(tmp_path, suffix, packed, damage):
+    path = tmp_path / f"rows.jsonl{suffix}"
+    path.write_bytes(damage(packed(b'{"run": "one"}\n' * 50)))
+    with pytest.raises(ValueError, match=rf"rows.jsonl{suffix}: cut off or damaged"):
+        read_rows(tmp_path)
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "table.md"
     path.write_text("old")
