@@ -28,13 +28,14 @@ AXES = {"": "removed, %", "size": "weights, millions", "flops.unit": "operations
 class Line:
     """One curve of each panel: a method, in a setting of its own beside the panel's, under a `name` of its own.
 
-    `sparsities` are given where they are not the figure's.
+    `sparsities` are given where they are not the figure's; `extended` ones follow on request.
     """
 
     method: str
     setting: Setting = ()
     name: str = ""
     sparsities: tuple[float, ...] = ()
+    extended: tuple[float, ...] = ()
 
     @property
     def label(self) -> str:
@@ -87,17 +88,27 @@ class CurveFigure(Drawing):
 
     @property
     def wanted(self) -> tuple[Cell, ...]:
-        cells = (cell_at(panel, line, one) for panel in self.panels for line in self.curves for one in self.asked(line))
-        return tuple(dict.fromkeys(cells))
+        return self.cells(extended=True)
+
+    def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
+        """What a sweep must run for this figure, as overrides of a configuration."""
+        return [{**cell.overrides(), **dict(self.fixed)} for cell in self.cells(extended)]
+
+    def cells(self, extended: bool) -> tuple[Cell, ...]:
+        """The points of all panels, each once."""
+        points = [(line, sparsity) for line in self.curves for sparsity in self.asked(line, extended)]
+        return tuple(dict.fromkeys(cell_at(panel, *point) for panel in self.panels for point in points))
 
     @property
     def curves(self) -> tuple[Line, ...]:
         """The references, then what is pruned."""
         return tuple(map(Line, self.references)) + (self.lines or tuple(map(Line, self.methods)))
 
-    def asked(self, line: Line) -> list[float]:
+    def asked(self, line: Line, extended: bool = True) -> list[float]:
         """The sparsities of a line."""
-        return [0.0] if line.method in self.references else sorted(line.sparsities or self.sparsities)
+        if line.method in self.references:
+            return [0.0]
+        return sorted((line.sparsities or self.sparsities) + (line.extended if extended else ()))
 
     def sheet(self, results: Results) -> Sheet:
         """One line for each curve and sparsity that has a run, one column a panel, behind what it is against."""

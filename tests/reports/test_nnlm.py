@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.papers import nnlm
-from experiments.papers.nnlm.grid import BEST, CHOSEN, FITTED, HEADS, SETTINGS, SIZES, STRUCTURES, alone, at
+from experiments.papers.nnlm.grid import BEST, CHOSEN, HEADS, SETTINGS, SIZES, STRUCTURES, alone, at
 from prune_bench.config import to_dict
 from prune_bench.overrides import override
 from prune_bench.presets import preset
@@ -110,9 +110,17 @@ def test_one_gradual_run_serves_all_sizes_but_those_that_price_it():
     gradual = [config for config in configs if config.method in ("gradual", BEST) and config.pruning.sizes]
     assert len(gradual) == 2 * len(STRUCTURES) * len(SIZES)
     assert {config.sparsity for config in gradual if path_of(config) is None} == {max(SIZES)}
-    assert {config.sparsity for config in configs if config.method in ("omp", "taylor", "scratch")} == set(FITTED)
     alone = read_grid(["table=nnlm-table1", "preset=tiny"], REPORTS).configs
     assert [path_of(config) for config in alone if config.method == BEST and not config.pruning.sizes] == [None] * 3
+
+
+def test_sizes_between_take_fits_of_their_own_on_request():
+    fitted = {}
+    for words in ((), ("extended=true",)):
+        configs = read_grid(["table=nnlm-figure1", "preset=tiny", *words], REPORTS).configs
+        fitted[words] = {config.sparsity for config in configs if config.method in ("omp", "taylor", "scratch")}
+    assert fitted == {(): set(CHOSEN), ("extended=true",): set(SIZES)}
+    assert {cell.sparsity for cell in REPORTS["nnlm-figure1"].wanted if cell.method == "scratch"} == set(SIZES)
 
 
 @pytest.mark.parametrize("name", REPORTS)

@@ -9,8 +9,8 @@ from prune_bench.reports.percentiles import PercentileFigure
 
 from .grid import (
     BEST,
+    BETWEEN,
     CHOSEN,
-    FITTED,
     FUSED,
     MEASURED,
     METHODS,
@@ -32,13 +32,14 @@ BEST_OF_EACH = (
 )
 
 
-def by_method(trained: tuple[float, ...]) -> tuple[Line, ...]:
-    """A line a method; those that take a fit for each size at the sizes `trained`."""
+def by_method(extended: tuple[float, ...] = ()) -> tuple[Line, ...]:
+    """A line a method; those that take a fit for each size at the chosen sizes, and on request at `extended` ones."""
     sizes = delivering(SIZES)
+    gradual = {method for method in METHODS if ALL[method].family == "gradual"}
     return (
-        *(Line(method, sizes, sparsities=() if ALL[method].family == "gradual" else trained) for method in METHODS),
+        *(Line(one, sizes) if one in gradual else Line(one, sizes, "", CHOSEN, extended) for one in METHODS),
         Line(BEST, delivering(), "Gradual, Taylor, straight", (STRAIGHT,)),
-        Line("scratch", sparsities=trained),
+        Line("scratch", sparsities=CHOSEN, extended=extended),
     )
 
 
@@ -49,7 +50,7 @@ FIGURE1 = CurveFigure(
         Panel(f"{name}, perplexity", "ppl.test", pruned_as(name), digits=3, against="size", logarithmic=True)
         for name in STRUCTURES
     ),
-    lines=by_method(FITTED),
+    lines=by_method(BETWEEN),
     references=("dense", "continue_ft"),
     published=(
         "Published: data-driven is better than magnitude in several scenarios, incremental than one-shot, most at "
@@ -74,7 +75,7 @@ FIGURE2 = CurveFigure(
         for split in SPLITS
         for name in STRUCTURES
     ),
-    lines=by_method(CHOSEN),
+    lines=by_method(),
     published=(
         "Published: the best pruned model has up to 2.4 % fewer errors than one of its size trained from scratch.",
     ),
