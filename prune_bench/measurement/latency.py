@@ -67,13 +67,8 @@ def time_models(
         starts = {key: inputs[key[0]] for key in pipelines}
         report = (lambda done, _: progress(len(models) + done, total)) if progress else None
         timings = time_pipelines(pipelines, starts, rounds, threads, report)
-    timings["_protocol"] = {
-        "seconds": seconds,
-        "frames": frames,
-        "input": "noise" if features is None else "speech",
-        "max_symbols": max_symbols,
-        **protocol(rounds, threads),
-    }
+    heard = {"seconds": seconds, "frames": frames, "input": "noise" if features is None else "speech"}
+    timings["_protocol"] = {**heard, "max_symbols": max_symbols, **protocol(rounds, threads)}
     return timings
 
 
