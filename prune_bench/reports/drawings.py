@@ -44,7 +44,11 @@ class Drawing:
 
     def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
         """What a sweep must run for this figure, as overrides of a configuration."""
-        return [{**cell.overrides(), **dict(self.fixed)} for cell in self.wanted]
+        return [{**cell.overrides(), **dict(self.fixed)} for cell in self.swept(extended)]
+
+    def swept(self, extended: bool) -> Sequence[Cell]:
+        """The runs that a sweep makes for the figure: all, unless a subclass leaves some to be asked for."""
+        return self.wanted
 
     def sheet(self, results: Results) -> Sheet:
         """The numbers as text cells."""

@@ -88,13 +88,9 @@ class CurveFigure(Drawing):
 
     @property
     def wanted(self) -> tuple[Cell, ...]:
-        return self.cells(extended=True)
+        return self.swept(extended=True)
 
-    def configurations(self, extended: bool = False, references: bool = False) -> list[dict[str, object]]:
-        """What a sweep must run for this figure, as overrides of a configuration."""
-        return [{**cell.overrides(), **dict(self.fixed)} for cell in self.cells(extended)]
-
-    def cells(self, extended: bool) -> tuple[Cell, ...]:
+    def swept(self, extended: bool) -> tuple[Cell, ...]:
         """The points of all panels, each once."""
         points = [(line, sparsity) for line in self.curves for sparsity in self.asked(line, extended)]
         return tuple(dict.fromkeys(cell_at(panel, *point) for panel in self.panels for point in points))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prune_bench.pruning.methods import METHODS as ALL
 from prune_bench.reports.components import ComponentFigure
 from prune_bench.reports.panels import CurveFigure, Line, Panel
@@ -34,12 +36,12 @@ BEST_OF_EACH = (
 
 def by_method(extended: tuple[float, ...] = ()) -> tuple[Line, ...]:
     """A line a method; those that take a fit for each size at the chosen sizes, and on request at `extended` ones."""
-    sizes = delivering(SIZES)
-    gradual = {method for method in METHODS if ALL[method].family == "gradual"}
+    fitted = partial(Line, sparsities=CHOSEN, extended=extended)
+    kinds = {method: Line if ALL[method].family == "gradual" else fitted for method in METHODS}
     return (
-        *(Line(one, sizes) if one in gradual else Line(one, sizes, "", CHOSEN, extended) for one in METHODS),
+        *(kind(method, delivering(SIZES)) for method, kind in kinds.items()),
         Line(BEST, delivering(), "Gradual, Taylor, straight", (STRAIGHT,)),
-        Line("scratch", sparsities=CHOSEN, extended=extended),
+        fitted("scratch"),
     )
 
 
