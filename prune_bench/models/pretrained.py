@@ -47,6 +47,7 @@ HUGGING_FACE_KEYS = {
     "position_groups": "num_conv_pos_embedding_groups",
     "norm_first": "do_stable_layer_norm",
 }
+HUGGING_FACE_EPSILON = 1e-7  # added to the variance of a waveform; fairseq, whose weights torchaudio has, adds 1e-5
 MULTILINGUAL = "xlsr-53"
 Renames = Sequence[tuple[str, str]]
 BLOCK = "encoder.transformer.layers"
@@ -138,6 +139,7 @@ def hugging_face_arch(config: Mapping[str, Any], folder: Path) -> Wav2Vec2Arch:
         convs=tuple(zip(config["conv_dim"], config["conv_kernel"], config["conv_stride"], strict=True)),
         norm=f"{config['feat_extract_norm']}_norm",
         normalize=preprocessor.is_file() and json.loads(preprocessor.read_text()).get("do_normalize", False),
+        epsilon=HUGGING_FACE_EPSILON,
     )
 
 

@@ -29,7 +29,8 @@ class Wav2Vec2Arch:
 
     `norm` is "group_norm" (over time, the first convolution alone) or "layer_norm" (over channels, each of them);
     `norm_first` puts a block's norms before its modules. `normalize` scales each waveform to zero mean and unit
-    variance. `vocabulary` counts the outputs of the CTC head, the blank included; 0 for no head.
+    variance, to which `epsilon` is added. `vocabulary` counts the outputs of the CTC head, the blank included; 0 for no
+    head.
     """
 
     convs: tuple[tuple[int, int, int], ...]
@@ -43,6 +44,7 @@ class Wav2Vec2Arch:
     layers: tuple[BlockArch, ...]
     normalize: bool = False
     vocabulary: int = 0
+    epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
         layers = (layer if isinstance(layer, BlockArch) else BlockArch(**layer) for layer in self.layers)
@@ -153,7 +155,7 @@ class Wav2Vec2(Wav2Vec2Model):
     def convolve(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What the convolutions make of (batch, samples): (batch, frames, channels)."""
         if self.arch.normalize:
-            waveforms = normalize(waveforms, lengths)
+            waveforms = normalize(waveforms, lengths, self.arch.epsilon)
         return self.feature_extractor(waveforms, lengths)
 
     def front_end(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -228,11 +230,14 @@ class Attention(nn.Module):
         return self.out_proj(mixed.transpose(1, 2).flatten(2)), None
 
 
-def normalize(waveforms: Tensor, lengths: Tensor | None) -> Tensor:
-    """Each waveform at zero mean and unit variance over its own samples; padding becomes zero."""
+def normalize(waveforms: Tensor, lengths: Tensor | None, epsilon: float = 1e-5) -> Tensor:
+    """(batch, samples) waveforms, each less its mean and divided by sqrt(variance + epsilon); padding becomes zero.
+
+    Mean and variance are over the `lengths` samples of each, all of them for None.
+    """
     if lengths is None:
-        return F.layer_norm(waveforms, waveforms.shape[-1:])
+        return F.layer_norm(waveforms, waveforms.shape[-1:], eps=epsilon)
     inside = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None]
     count = lengths[:, None]
     centred = (waveforms - (waveforms * inside).sum(1, keepdim=True) / count) * inside
-    return centred * (centred.square().sum(1, keepdim=True) / count + 1e-5).rsqrt()
+    return centred * (centred.square().sum(1, keepdim=True) / count + epsilon).rsqrt()

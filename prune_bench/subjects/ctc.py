@@ -68,7 +68,8 @@ class CtcRecognizer(Recognizer):
         alone = model.arch.norm == "layer_norm" and config.method not in ("pretraining", "unpretrained")
         if not alone or size > config.execution.heard_gb * 1e9:
             return corpus
-        name = fingerprint([weights_sha(model.feature_extractor), model.arch.normalize, store.origin])
+        scaled = [model.arch.epsilon] if model.arch.normalize else []
+        name = fingerprint([weights_sha(model.feature_extractor), scaled, store.origin])
         convolve = torch.inference_mode()(lambda samples: model.convolve(samples.T)[0][0])
         return replace(corpus, heard=derive(store, convolve, cache / "heard" / name, progress))
 

@@ -12,6 +12,7 @@ from torchaudio.models import wav2vec2_model
 from prune_bench.compaction import largest_difference
 from prune_bench.config import PretrainingConfig
 from prune_bench.models.pretrained import BUNDLES, from_bundle, load_pretrained, published, read_convs
+from prune_bench.models.wav2vec2 import normalize
 
 CONVS = [(12, 10, 5), (12, 3, 2), (16, 2, 2)]
 CONFIG = {
@@ -109,6 +110,18 @@ def test_a_folder_that_transformers_wrote_computes_the_same(tmp_path, norms):
         torch.testing.assert_close(model(waveforms)[0], expected, atol=1e-5, rtol=1e-4)
 
 
+def test_a_quiet_waveform_is_scaled_as_transformers_does(tmp_path, original):
+    transformers = pytest.importorskip("transformers")
+    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
+    write_hugging_face(tmp_path, original)
+    extractor.save_pretrained(tmp_path)
+    model = load_pretrained(tmp_path)
+    waveform = 1e-3 * torch.randn(700)
+    scaled = extractor(waveform.numpy(), sampling_rate=16000, return_tensors="pt").input_values
+    torch.testing.assert_close(normalize(waveform[None], None, model.arch.epsilon), scaled, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(model(waveform[None])[0], original(scaled)[0], atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 def test_a_fairseq_checkpoint_computes_the_same(tmp_path, original, normalize):
     write_fairseq(tmp_path / "wav2vec.pt", original, normalize)
@@ -138,6 +151,19 @@ def test_a_bundle_keeps_its_weights_and_its_normalisation(original, wrapped):
     waveforms = 3 * speech()[0] + 1
     expected = torch.nn.functional.layer_norm(waveforms, (700,)) if wrapped else waveforms
     torch.testing.assert_close(model(waveforms)[0], original(expected)[0])
+
+
+def test_a_waveforms_variance_is_increased_as_its_source_does(tmp_path, original):
+    write_hugging_face(tmp_path, original)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"do_normalize": True}))
+    write_fairseq(tmp_path / "wav2vec.pt", original, normalize=True)
+    sources = load_pretrained(tmp_path), load_pretrained(tmp_path / "wav2vec.pt"), from_bundle(Bundle(original, True))
+    assert [model.arch.epsilon for model in sources] == [1e-7, 1e-5, 1e-5]
+    quiet = 1e-3 * torch.randn(1, 700)
+    centred, variance = quiet - quiet.mean(), quiet.var(unbiased=False)
+    for model in sources:
+        expected = original(centred / (variance + model.arch.epsilon).sqrt())[0]
+        torch.testing.assert_close(model(quiet)[0], expected, atol=1e-4, rtol=1e-3)
 
 
 def test_fairseqs_text_of_the_convolutions():

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torchaudio.models import wav2vec2_model
 
+from prune_bench.artefacts import load_model, save_model
 from prune_bench.compaction import compact, largest_difference
-from prune_bench.models.wav2vec2 import LAYERS, BlockArch, Wav2Vec2, Wav2Vec2Arch
+from prune_bench.models.wav2vec2 import LAYERS, BlockArch, Wav2Vec2, Wav2Vec2Arch, normalize
 from prune_bench.pruning.groups import scale_outputs
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.targets import find_targets
@@ -95,6 +96,33 @@ def test_loudness_does_not_matter_when_normalised():
     waveforms, lengths = speech()
     torch.testing.assert_close(model(7 * waveforms + 0.5, lengths)[0][0], model(waveforms, lengths)[0][0],
                                atol=1e-4, rtol=1e-3)  # fmt: skip
+
+
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-7])
+def test_epsilon_is_added_to_the_variance_of_a_quiet_waveform(epsilon):
+    waveforms, lengths = speech()
+    quiet = 1e-3 * waveforms
+    for row, length, scaled in zip(quiet, lengths.tolist(), normalize(quiet, lengths, epsilon), strict=True):
+        inside = row[:length].double()
+        expected = (inside - inside.mean()) / (inside.var(unbiased=False) + epsilon).sqrt()
+        torch.testing.assert_close(scaled[:length].double(), expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(normalize(row[None, :length], None, epsilon)[0], scaled[:length])
+        assert float(expected.var()) == pytest.approx(1 / (1 + epsilon / 1e-6), rel=0.2)
+
+
+def test_a_model_adds_the_epsilon_of_its_arch_which_is_kept_on_disk(tmp_path):
+    quiet, lengths = 1e-3 * speech()[0], speech()[1]
+    model = lively(normalize=True, epsilon=1e-7)
+    again = load_model(save_model(model, tmp_path / "model"))
+    assert again.arch.epsilon == 1e-7
+    assert largest_difference(model, again, quiet, lengths) == 0.0
+    described = json.loads((tmp_path / "model" / "arch.json").read_text())
+    del described["epsilon"]  # as written before the field was
+    (tmp_path / "model" / "arch.json").write_text(json.dumps(described))
+    older = load_model(tmp_path / "model")
+    assert older.arch.epsilon == 1e-5
+    assert largest_difference(older, lively(normalize=True), quiet, lengths) == 0.0
+    assert largest_difference(older, again, quiet, lengths) > 1e-2
 
 
 def test_sparsity_is_a_fraction_of_the_transformers_matrices():
