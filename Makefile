@@ -6,6 +6,7 @@ VENV ?= .venv
 PRESET ?= tiny
 TABLE ?= table1
 WORKERS ?= 2
+UV ?= uv
 ARGS ?=
 
 PARP := parp-table1 parp-table2 parp-table3 $(foreach number,1 2 3 4 5 6 7,parp-figure$(number))
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint table1 table2 figure2 claims $(PARP) parp-claims parp $(NNLM) nnlm-claims nnlm report bench clean
+.PHONY: help setup pins test test-slow lint table1 table2 figure2 claims $(PARP) parp-claims parp $(NNLM) nnlm-claims nnlm report bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { split($$1, names, " "); for (i in names) printf "  %-12s %s\n", names[i], $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,9 +27,13 @@ $(INSTALLED): requirements.txt pyproject.toml
 		{ echo "prune-bench needs Python 3.11, 3.12 or 3.13 with venv; name one: make setup PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@echo "Installing the pinned packages into $(VENV): about 5 GB, some minutes"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
+
+pins: ## Write requirements.txt again with uv (ARGS="--upgrade-package NAME" raises one pin)
+	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --only-binary :all: --generate-hashes \
+		--no-annotate --no-config --custom-compile-command "make pins" --quiet --output-file requirements.txt $(ARGS)
 
 test: setup ## Run the tests, without the slow ones
 	$(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)

@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = SETTINGS["project"]
 
 # Lowest first. A package may import those of lower layers, and of its own layer only itself.
 LAYERS = [
@@ -32,10 +33,20 @@ LAYERS = [
 ]
 
 
+def pinned() -> list[list[str]]:
+    """Words of each entry of requirements.txt: a requirement, then its options."""
+    text = (ROOT / "requirements.txt").read_text().replace("\\\n", " ")
+    return [line.split(" --") for line in text.splitlines() if line and not line.startswith("#")]
+
+
 def pins() -> dict[str, Requirement]:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    requirements = [Requirement(entry) for entry, *_ in pinned()]
     return {canonicalize_name(requirement.name): requirement for requirement in requirements}
+
+
+def pin_of(name: str) -> str:
+    (specifier,) = pins()[canonicalize_name(name)].specifier
+    return specifier.version
 
 
 def declared() -> list[Requirement]:
@@ -61,16 +72,39 @@ def run_make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("requirement", declared(), ids=lambda requirement: requirement.name)
 def test_every_dependency_is_pinned_and_installed(requirement):
-    pin = pins()[canonicalize_name(requirement.name)]
-    (pinned,) = [specifier.version for specifier in pin.specifier]
-    assert requirement.specifier.contains(pinned, prereleases=True)
-    assert version(requirement.name).split("+")[0] == pinned
+    pin = pin_of(requirement.name)
+    assert requirement.specifier.contains(pin, prereleases=True)
+    assert version(requirement.name).split("+")[0] == pin
 
 
-def test_pins_are_exact_versions_and_nothing_else():
-    for pin in pins().values():
+def test_pins_are_exact_versions_with_hashes_and_nothing_else():
+    for entry, *options in pinned():
+        pin = Requirement(entry)
         assert [specifier.operator for specifier in pin.specifier] == ["=="]
         assert pin.url is None
+        assert options, f"{entry} has no hash"
+        assert [option for option in options if not re.fullmatch(r"hash=sha256:[0-9a-f]{64}\s*", option)] == []
+    assert "://" not in (ROOT / "requirements.txt").read_text()
+
+
+def test_pins_hold_the_build_backend_and_the_last_pair_of_torch_and_torchaudio():
+    (backend,) = map(Requirement, SETTINGS["build-system"]["requires"])
+    assert backend.specifier.contains(pin_of(backend.name))
+    assert pin_of("torch").rpartition(".")[0] == pin_of("torchaudio").rpartition(".")[0] == "2.11"
+
+
+@pytest.mark.parametrize("release", ["2.6.2", "2.6.3"])
+def test_compromised_releases_of_lightning_are_out_of_range(release):
+    (requirement,) = [requirement for requirement in declared() if requirement.name == "lightning"]
+    assert not requirement.specifier.contains(release)
+    assert requirement.specifier.contains(pin_of("lightning"))
+
+
+def test_setup_installs_hashed_wheels_alone_and_the_project_offline(tmp_path):
+    commands = run_make("--dry-run", "setup", f"PYTHON={sys.executable}", f"VENV={tmp_path / 'venv'}").stdout
+    packages, project = [line for line in commands.splitlines() if " pip install " in line]
+    assert {"--require-hashes", "--only-binary", ":all:", "requirements.txt"} <= set(packages.split())
+    assert {"--no-index", "--no-deps", "--no-build-isolation"} <= set(project.split())
 
 
 def test_python_range_admits_this_interpreter():
