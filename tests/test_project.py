@@ -31,6 +31,8 @@ LAYERS = [
     {"subjects"},
     {"sweep", "reports"},
 ]
+# The rooms of a package that has some, lowest first; what lies beside them may import all.
+ROOMS = {"sweep": ["runs", "stages", "launch"], "reports": ["rows", "pages", "figures", "tables", "claims"]}
 
 
 def pinned() -> list[list[str]]:
@@ -163,6 +165,17 @@ def test_packages_import_lower_layers_only():
                 continue
             imported = name.split(".")[1]
             assert imported == package or level(imported) < level(package), f"{path}: imports {name}"
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_import_lower_rooms_only(package):
+    source, rooms = ROOT / "prune_bench" / package, ROOMS[package]
+    assert {path.name for path in source.iterdir() if (path / "__init__.py").exists()} == set(rooms)
+    for path in source.rglob("*/*.py"):
+        room = path.relative_to(source).parts[0]
+        for name in imports(path):
+            if name.startswith(f"prune_bench.{package}."):
+                assert rooms.index(name.split(".")[2]) <= rooms.index(room), f"{path}: imports {name}"
 
 
 def test_pruning_theory_needs_torch_alone():

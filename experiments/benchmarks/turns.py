@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from prune_bench.config import Config
 from prune_bench.data.batches import Batch
 from prune_bench.models.arch import TransducerArch
-from prune_bench.sweep.fits import precision
+from prune_bench.sweep.stages.fits import precision
 from prune_bench.tasks.transducer import TransducerTask
 
 UNITS_A_SECOND = 6

@@ -5,13 +5,23 @@ Sizes are printed as MB but are millions of block weights. The rows of Table 2 a
 
 from __future__ import annotations
 
-from prune_bench.reports.cells import DENSE, Cell
-from prune_bench.reports.claims import Claim
-from prune_bench.reports.claimsets import ClaimGroup, ClaimSet
-from prune_bench.reports.columns import ACHIEVED, METHOD, REDUCTIONS, SIZE, SPARSITY, UPDATES, accuracy, size, speed
-from prune_bench.reports.figures import LayerFigure
-from prune_bench.reports.tables import Table
-from prune_bench.reports.terms import AtSizeOf, Comparison, Paper, Term
+from prune_bench.reports.claims.claim import Claim
+from prune_bench.reports.claims.claimset import ClaimGroup, ClaimSet
+from prune_bench.reports.claims.terms import AtSizeOf, Comparison, Paper, Term
+from prune_bench.reports.figures.layers import LayerFigure
+from prune_bench.reports.rows.cells import DENSE, Cell
+from prune_bench.reports.tables.columns import (
+    ACHIEVED,
+    METHOD,
+    REDUCTIONS,
+    SIZE,
+    SPARSITY,
+    UPDATES,
+    accuracy,
+    size,
+    speed,
+)
+from prune_bench.reports.tables.table import Table
 
 SETTING = "LibriSpeech 960 h, 75.5 M block weights, one 2.6 GHz Xeon core"
 SIZES = "The published sizes are millions of block weights, printed as MB."

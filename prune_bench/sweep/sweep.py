@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.console import Console
 
 from prune_bench.config import Config
-from prune_bench.sweep.display import Display, estimate_left
-from prune_bench.sweep.folders import READY, corpus_folder, run_folder
-from prune_bench.sweep.launch import Handle, Task, run_tasks, start_local
-from prune_bench.sweep.overlaps import is_compared
-from prune_bench.sweep.plan import plan_runs
-from prune_bench.sweep.rows import Row, finished_runs, is_timed, read_row, unfinished, write_row, write_rows
-from prune_bench.sweep.runs import chain, label, run_id, yardsticks
+from prune_bench.sweep.launch.display import Display, estimate_left
+from prune_bench.sweep.launch.plan import plan_runs
+from prune_bench.sweep.launch.processes import Handle, Task, run_tasks, start_local
+from prune_bench.sweep.runs.dependencies import chain, label, run_id, yardsticks
+from prune_bench.sweep.runs.folders import READY, corpus_folder, run_folder
+from prune_bench.sweep.runs.rows import Row, finished_runs, is_timed, read_row, unfinished, write_row, write_rows
+from prune_bench.sweep.stages.overlaps import is_compared
 
 UNBOUNDED = 10_000
 
@@ -75,7 +75,7 @@ class Sweep:
     def start(self, task: Task) -> Handle:
         if self.execution.launcher == "local":
             return start_local(task)
-        from prune_bench.sweep.slurm import start_slurm  # submitit takes a second to import
+        from prune_bench.sweep.launch.slurm import start_slurm  # submitit takes a second to import
 
         return start_slurm(task, Path(self.execution.output))
 

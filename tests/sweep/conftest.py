@@ -17,9 +17,9 @@ from prune_bench.config import Config
 from prune_bench.data import prepare
 from prune_bench.overrides import override
 from prune_bench.presets import preset
-from prune_bench.sweep import fits
-from prune_bench.sweep.folders import cache_folder
-from prune_bench.sweep.progress import Reporter
+from prune_bench.sweep.runs.folders import cache_folder
+from prune_bench.sweep.stages import fits
+from prune_bench.sweep.stages.progress import Reporter
 
 SPLITS = ("train", "dev-clean", "dev-other", "test-clean", "test-other")
 SMALLEST = {

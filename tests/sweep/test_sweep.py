@@ -6,10 +6,11 @@ import json
 import pytest
 from rich.console import Console
 
-from prune_bench.sweep import launch, sweep
-from prune_bench.sweep.folders import run_folder
-from prune_bench.sweep.grid import read_grid
-from prune_bench.sweep.rows import finished_runs, read_row, read_rows, unfinished, write_row
+from prune_bench.sweep import sweep
+from prune_bench.sweep.launch import processes
+from prune_bench.sweep.runs.folders import run_folder
+from prune_bench.sweep.runs.grid import read_grid
+from prune_bench.sweep.runs.rows import finished_runs, read_row, read_rows, unfinished, write_row
 from prune_bench.sweep.sweep import CorpusError, Sweep
 
 
@@ -61,7 +62,7 @@ class Workers:
 @pytest.fixture
 def workers(monkeypatch):
     found = Workers()
-    monkeypatch.setattr(launch, "POLL", 0)
+    monkeypatch.setattr(processes, "POLL", 0)
     monkeypatch.setattr(sweep, "start_local", found)
     return found
 

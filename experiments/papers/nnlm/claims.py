@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from prune_bench.pruning.methods import METHODS as ALL
-from prune_bench.reports.cells import DENSE, Cell
-from prune_bench.reports.claims import Claim
-from prune_bench.reports.claimsets import ClaimGroup, ClaimSet
-from prune_bench.reports.terms import Comparison, Gain, Paper, Term
+from prune_bench.reports.claims.claim import Claim
+from prune_bench.reports.claims.claimset import ClaimGroup, ClaimSet
+from prune_bench.reports.claims.terms import Comparison, Gain, Paper, Term
+from prune_bench.reports.rows.cells import DENSE, Cell
 
 from .figures import SPLITS
 from .grid import BEST, CHOSEN, HALF_OF_HEADS, HEADS, MEASURED, STRAIGHT, STRUCTURES, alone, at, scratch

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from prune_bench.pruning.methods import METHODS as ALL
-from prune_bench.reports.components import ComponentFigure
-from prune_bench.reports.panels import CurveFigure, Line, Panel
-from prune_bench.reports.percentiles import PercentileFigure
+from prune_bench.reports.figures.components import ComponentFigure
+from prune_bench.reports.figures.panels import CurveFigure, Line, Panel
+from prune_bench.reports.figures.percentiles import PercentileFigure
 
 from .grid import (
     BEST,

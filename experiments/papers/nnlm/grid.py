@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prune_bench.reports.cells import Cell, Setting
+from prune_bench.reports.rows.cells import Cell, Setting
 
 MEASURED = "a Transformer of 20 M parameters on dictation and voice-assistant text, findings without numbers"
 SIZES = (0.5, 0.7, 0.8, 0.9, 0.95)

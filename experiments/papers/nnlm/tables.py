@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from prune_bench.reports.cells import DENSE, Cell
-from prune_bench.reports.columns import (
+from prune_bench.reports.pages.sheets import Heading
+from prune_bench.reports.rows.cells import DENSE, Cell
+from prune_bench.reports.tables.columns import (
     ACHIEVED,
     METHOD,
     SETTING,
@@ -14,8 +15,7 @@ from prune_bench.reports.columns import (
     estimated,
     measured,
 )
-from prune_bench.reports.sheets import Heading
-from prune_bench.reports.tables import Table
+from prune_bench.reports.tables.table import Table
 
 from .grid import (
     CHOSEN,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 
 from prune_bench.pruning.methods import METHODS
-from prune_bench.reports.cells import Cell
-from prune_bench.reports.claims import Claim
-from prune_bench.reports.claimsets import ClaimGroup, ClaimSet
-from prune_bench.reports.terms import Comparison, Level, Paper, Term, Where
+from prune_bench.reports.claims.claim import Claim
+from prune_bench.reports.claims.claimset import ClaimGroup, ClaimSet
+from prune_bench.reports.claims.terms import Comparison, Level, Paper, Term, Where
+from prune_bench.reports.rows.cells import Cell
 
 from .figures import dense_cells, make_figures
 from .published import (

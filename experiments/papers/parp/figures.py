@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from prune_bench.reports.cells import Cell, Setting
-from prune_bench.reports.matrices import MatrixFigure, Part, overlap_matrix, transfer_matrix
-from prune_bench.reports.panels import CurveFigure, Panel
+from prune_bench.reports.figures.matrices import MatrixFigure, Part, overlap_matrix, transfer_matrix
+from prune_bench.reports.figures.panels import CurveFigure, Panel
+from prune_bench.reports.rows.cells import Cell, Setting
 
 from .published import COMMON_VOICE, CSR, DUTCH, ENGLISH, H2L, LIBRISPEECH, PHONES, SHARED, SPLITS
 from .scopes import Scope

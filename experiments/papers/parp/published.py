@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prune_bench.reports.cells import Cell, Setting
+from prune_bench.reports.rows.cells import Cell, Setting
 
 LIBRISPEECH = "LibriSpeech, wav2vec 2.0 base, no language model"
 COMMON_VOICE = "Common Voice, one hour a language, phone error rates"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from prune_bench.overrides import suggest
-from prune_bench.reports.cells import Row, Setting, value_of
-from prune_bench.reports.results import Timing
+from prune_bench.reports.rows.cells import Row, Setting, value_of
+from prune_bench.reports.rows.results import Timing
 
 from .published import ALL_LANGUAGES, DUTCH
 

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
-from prune_bench.reports.columns import ACHIEVED, COUNT, METHOD, SETTING, SPARSITY, UPDATES, accuracy, fine_tunings
-from prune_bench.reports.tables import Table
+from prune_bench.reports.tables.columns import (
+    ACHIEVED,
+    COUNT,
+    METHOD,
+    SETTING,
+    SPARSITY,
+    UPDATES,
+    accuracy,
+    fine_tunings,
+)
+from prune_bench.reports.tables.table import Table
 
 from .published import (
     ALL_METHODS,

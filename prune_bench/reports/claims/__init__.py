@@ -1,0 +1,1 @@
+"""A paper's conclusions, judged on rows."""

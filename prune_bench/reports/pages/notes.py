@@ -1,0 +1,130 @@
+"""The lines under a table: whose numbers these are, and how they were taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+from prune_bench.pruning.methods import METHODS
+from prune_bench.reports.rows.cells import DENSE, Cell, Row
+from prune_bench.reports.rows.results import Results
+
+PRUNABLE = {"language_model": "layers and the embedding"}
+
+
+def describe_runs(results: Results, setting: str, scored: bool = True, rows: Sequence[Row] = ()) -> list[str]:
+    """Corpus, preset, seeds and hardware; intervals, test sets and the dense model on dev if error rates are shown.
+
+    `rows` are what else was run, perhaps elsewhere.
+    """
+    done = results.done
+    if not done:
+        return [f"Published: {setting}. No run has finished yet."]
+    row = done[0]
+    seeds = "seed " + str(results.seeds[0]) if len(results.seeds) == 1 else f"mean of seeds {_join(results.seeds)}"
+    return [
+        f"Published = {setting}; ours = {row['corpus']}, preset {row['preset']}, {seeds}.",
+        *(_scores(results) if scored else []),
+        f"Block weights: what the weight matrices of the {PRUNABLE.get(row.get('task', ''), 'encoder blocks')} "
+        "store, the base of every percentage in the first column.",
+        *_without_gain(results),
+        _hardware([*done, *rows]),
+    ]
+
+
+def describe_timing(results: Results) -> list[str]:
+    """How speed was measured, and the most that pruning the blocks alone can gain."""
+    if "_protocol" not in results.timing:
+        return ["Not timed yet."]
+    protocol = results.timing["_protocol"]
+    if "units" in protocol:
+        return [
+            f"Latency: microseconds a unit of a sentence of {protocol['units']}, threads {protocol['threads']}, median "
+            f"of {protocol['rounds']} rounds that interleave all models; in fusion, {protocol['hypotheses']} "
+            "hypotheses read it unit by unit, all at once."
+        ]
+    dense = [results.timing[row["run"]] for row in results.runs.get(DENSE, {}).values() if row["run"] in results.timing]
+    caps = []
+    for engine, name in (("eager", "eager"), ("onnx", "ONNX Runtime")):
+        parts = [timed[engine] for timed in dense if engine in timed]
+        if parts:
+            shares = [p["front_end"]["median"] / (p["front_end"]["median"] + p["blocks"]["median"]) for p in parts]
+            caps.append(f"{100 * fmean(shares):.0f} % ({name})")
+    share = f" The front end, never pruned, takes {' and '.join(caps)} of the dense encoder's time." if caps else ""
+    return [
+        f"RTF: front end and blocks in eager PyTorch and under ONNX Runtime, {protocol['seconds']:g} s of "
+        f"{protocol['input']}, batch 1, threads {protocol['threads']}, median of {protocol['rounds']} rounds that "
+        f"interleave all models.{share}"
+    ]
+
+
+def describe_unfinished(results: Results, cells: Sequence[Cell]) -> list[str]:
+    """Why a line has no numbers, or fewer seeds than the others."""
+    return [
+        f"{METHODS[cell.method].label} {100 * cell.sparsity:g} %, seed {row['seed']}, {row['status']}: {row['reason']}"
+        for cell in cells
+        for row in results.unfinished.get(cell, [])
+    ]
+
+
+def _scores(results: Results) -> list[str]:
+    resampled = "utterances" if len(results.seeds) == 1 else "seeds and utterances"
+    judged = [split for split in ("test-clean", "test-other") if split in results.done[0].get("utterances", {})]
+    sets = "; ".join(f"{split} {_count(results, split)}" for split in judged)
+    if not judged:
+        return []
+    lines = [
+        f"Error rates in percent, {_decoding(results.done)}, with a 95 % bootstrap interval over {resampled}: {sets}"
+        + (" in the first setting." if results.by else ".")
+    ]
+    rates = {split: results.estimate(f"wer.{split}", DENSE) for split in ("dev-clean", "dev-other")}
+    known = [f"{rate.mean:.2f} % on {split}" for split, rate in rates.items() if rate]
+    return [*lines, f"Dense model: {' and '.join(known)}."] if known and not results.by else lines
+
+
+def _decoding(rows: Sequence[Row]) -> str:
+    row, fused = rows[0], [one["fusion"] for one in rows if "fusion" in one]
+    if "fusion" not in row:
+        return "greedy decoding"
+    weights = ", ".join(f"{key} {_join({f'{one[key]:g}' for one in fused})}" for key in ("weight", "internal"))
+    speed = (
+        f"; {row['rtf.decoding']:.3f} s a second of speech on a core, behind the encoder"
+        if "rtf.decoding" in row
+        else ""
+    )
+    return f"beam {row['config']['fusion']['beam']} with shallow fusion ({weights}{speed})"
+
+
+def _hardware(rows: Sequence[Row]) -> str:
+    machines = {
+        ", ".join(filter(None, (row.get("hardware.gpu"), row["hardware.cpu"], f"{row['hardware.cores']} cores")))
+        for row in rows
+    }
+    threads = {row["threads"] for row in rows}
+    versions = {row["versions"]["torch"] for row in rows}
+    formats = {row["precision"] for row in rows}
+    return (
+        f"Trained on {_join(machines)} in {_join(formats)}; threads a run: {_join(threads)}; torch {_join(versions)}."
+    )
+
+
+def _without_gain(results: Results) -> list[str]:
+    labels = [(METHODS[row["method"]].label, row) for row in results.done if row["sparsity"]]
+    compacted = {label for label, row in labels if row["physical"]}
+    masked = {
+        f"{label} ({row['config']['pruning']['structure']})" if label in compacted else label
+        for label, row in labels
+        if not row["physical"]
+    }
+    return [f"No physical gain (masked, not compacted): {'; '.join(sorted(masked))}."] if masked else []
+
+
+def _count(results: Results, split: str) -> str:
+    row = results.done[0]
+    counts = row["utterances"][split]["words"]
+    targets = row["config"].get("corpus", {}).get("targets", "words")
+    return f"{len(counts):,} utterances, {sum(counts):,} {targets}"
+
+
+def _join(values: Iterable[object]) -> str:
+    return ", ".join(sorted(map(str, values)))

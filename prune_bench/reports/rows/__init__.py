@@ -1,0 +1,1 @@
+"""Rows as they are read, and the numbers taken from them."""

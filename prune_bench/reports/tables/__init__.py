@@ -1,0 +1,1 @@
+"""Tables, their columns and the page that a table is written to."""

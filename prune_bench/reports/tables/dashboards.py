@@ -1,0 +1,140 @@
+"""A static page with the curves and the table: opened from disk, it needs no server and no network."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+from plotly.subplots import make_subplots
+
+from prune_bench.reports.figures.curves import AXES, SPLITS, Curve, describe_axis
+from prune_bench.reports.pages.sheets import Sheet, to_html
+from prune_bench.reports.pages.styles import FAINT, INK, METHOD_STYLES, RULE
+from prune_bench.reports.rows.files import write_text
+
+SCRIPT = "plotly.min.js"
+TICKS = [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100]
+SYMBOLS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "v": "triangle-down",
+    "D": "diamond",
+    "P": "cross",
+    "X": "x",
+}
+PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<script src="$script"></script>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; color: $ink; max-width: 1240px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.35rem; } h2 { font-size: 1.05rem; margin-top: 2rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th, td { padding: .15rem .6rem; text-align: right; }
+th:nth-child(2), td:nth-child(2) { text-align: left; }
+thead { border-top: 2px solid $ink; border-bottom: 1px solid $ink; }
+thead th[colspan] { text-align: center; }
+thead th { font-weight: 600; }
+tbody { border-bottom: 1px solid $rule; }
+tbody:last-child { border-bottom: 2px solid $ink; }
+tbody tr:hover { background: #f4f6f8; }
+ul { color: $faint; font-size: .82rem; padding-left: 1.2rem; }
+</style>
+</head>
+<body>
+<h1>$title</h1>
+$plots
+<h2>All runs</h2>
+<div class="wide">
+$table
+</div>
+</body>
+</html>
+""")
+PLOT = Template("""<h2>$heading</h2>
+<div id="$name"></div>
+<script>Plotly.newPlot("$name", $data, $layout, {responsive: true, displaylogo: false});</script>""")
+
+
+def write_dashboard(sheet: Sheet, curves: Sequence[Curve], folder: Path) -> list[Path]:
+    """Write `index.html`, and beside it Plotly's script unless it is there already; returns both paths."""
+    script = folder / SCRIPT
+    if not script.exists():
+        write_text(script, get_plotlyjs())
+    known = [quantity for quantity in AXES if any(quantity in point.x for curve in curves for point in curve.points)]
+    page = PAGE.substitute(
+        title=html.escape(sheet.title),
+        script=SCRIPT,
+        plots="\n".join(_embed(quantity, plot_curves(curves, quantity)) for quantity in known),
+        table=to_html(sheet),
+        ink=INK,
+        faint=FAINT,
+        rule=RULE,
+    )
+    return [write_text(folder / "index.html", page), script]
+
+
+def plot_curves(curves: Sequence[Curve], quantity: str) -> go.Figure:
+    """Error rate against a quantity of AXES, a panel for each split; a click on a name hides a method in both."""
+    figure = make_subplots(rows=1, cols=len(SPLITS), subplot_titles=[f"{split}, WER %" for split in SPLITS])
+    for column, split in enumerate(SPLITS, start=1):
+        for curve in curves:
+            if any(quantity in point.x for point in curve.points):
+                figure.add_trace(_trace(curve, quantity, split, legend=column == 1), row=1, col=column)
+    figure.update_xaxes(title=describe_axis(quantity), autorange="reversed", gridcolor=RULE, zeroline=False)
+    figure.update_yaxes(type="log", tickvals=TICKS, gridcolor=RULE)
+    figure.update_layout(
+        template="none", height=430, margin={"l": 45, "r": 10, "t": 40, "b": 50}, hovermode="closest",
+        font={"family": "system-ui, sans-serif", "size": 12, "color": INK}, legend={"orientation": "v"},
+    )  # fmt: skip
+    return figure
+
+
+def _trace(curve: Curve, quantity: str, split: str, legend: bool) -> go.Scatter:
+    points = sorted((point for point in curve.points if quantity in point.x), key=lambda point: point.x[quantity])
+    rates = [point.y[split] for point in points]
+    colour, marker = METHOD_STYLES[curve.method]
+    symbol = SYMBOLS[marker] + ("-open" if curve.method == "continue_ft" else "")
+    bars: dict[str, Any] = {
+        "array": [(rate.high or rate.mean) - rate.mean for rate in rates],
+        "arrayminus": [rate.mean - (rate.low or rate.mean) for rate in rates],
+        "thickness": 1,
+        "width": 0,
+    }
+    return go.Scatter(
+        x=[point.x[quantity] for point in points],
+        y=[rate.mean for rate in rates],
+        error_y=bars,
+        name=curve.label,
+        legendgroup=curve.method,
+        showlegend=legend,
+        mode="lines+markers",
+        line={"color": colour, "width": 2},
+        marker={"symbol": symbol, "size": 8},
+        customdata=[[100 * point.sparsity, rate.low, rate.high] for point, rate in zip(points, rates, strict=True)],
+        hovertemplate=(
+            "%{fullData.name} at %{customdata[0]:.0f} %<br>WER %{y:.2f} % "
+            "[%{customdata[1]:.2f}, %{customdata[2]:.2f}]<br>" + AXES[quantity] + " %{x:.3g}<extra></extra>"
+        ),
+    )
+
+
+def _embed(quantity: str, figure: go.Figure) -> str:
+    values = json.loads(figure.to_json())
+    return PLOT.substitute(
+        heading=f"Word error rate against {AXES[quantity]}",
+        name=f"wer-{quantity.replace('.', '-')}",
+        data=json.dumps(values["data"]).replace("</", "<\\/"),
+        layout=json.dumps(values["layout"]).replace("</", "<\\/"),
+    )

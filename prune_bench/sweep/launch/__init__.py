@@ -1,0 +1,1 @@
+"""Which stages still have to run, where, and how far they are."""

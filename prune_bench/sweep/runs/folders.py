@@ -1,0 +1,31 @@
+"""Where everything a sweep makes lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prune_bench.config import Config
+from prune_bench.identity import HEARD, identity
+from prune_bench.sweep.runs.dependencies import run_id
+
+READY = "ready"
+
+
+def run_folder(config: Config) -> Path:
+    return Path(config.execution.output) / "runs" / run_id(config)
+
+
+def corpus_folder(config: Config) -> Path:
+    """Configuration and log of preparing a corpus; the features themselves are in the cache."""
+    name, sections = config.corpus.name, HEARD[config.task]
+    if config.method == "pretraining":
+        name, sections = "pretraining", ("pretraining", "features")
+    return Path(config.execution.output) / "corpora" / f"{name}-{identity(config, *sections)}"
+
+
+def cache_folder(config: Config) -> Path:
+    return Path(config.execution.output) / "cache"
+
+
+def table_folder(config: Config, table: str) -> Path:
+    return Path(config.execution.output) / "tables" / f"{table}-{config.preset}-{config.corpus.name}"

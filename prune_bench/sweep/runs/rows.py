@@ -1,0 +1,124 @@
+"""A row is one finished run: a flat JSON object, written last and whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from prune_bench.config import Config, to_dict
+from prune_bench.identity import READ, shape
+from prune_bench.pruning.methods import find_method
+from prune_bench.sweep.runs.dependencies import run_id
+from prune_bench.sweep.runs.files import read_json, write_text
+
+Row = dict[str, Any]
+PACKAGES = ("torch", "torchaudio", "lightning", "onnxruntime", "numpy", "jiwer")
+
+
+def write_row(folder: Path, row: Mapping[str, Any]) -> None:
+    write_text(folder / "row.json", json.dumps(row))
+
+
+def read_row(folder: Path) -> Row | None:
+    return read_json(folder / "row.json")
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """JSON lines, one row each."""
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a JSON-lines file. ValueError names the file and line that cannot be read."""
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}:{number}: not a row ({error.msg}): run the sweep again") from None
+    return rows
+
+
+def describe(config: Config) -> Row:
+    """The columns of a row that are known before anything runs."""
+    return {
+        "run": run_id(config),
+        "task": config.task,
+        "method": config.method,
+        "structure": config.pruning.structure,
+        "sparsity": config.sparsity,
+        "target": find_method(config.method).target,
+        "seed": config.seed,
+        "preset": config.preset,
+        "corpus": config.corpus.name,
+        "config": to_dict(config),
+    }
+
+
+def unfinished(config: Config, status: str, reason: str) -> Row:
+    """The row of a run that has no numbers: `failed` (tried again by the next sweep) or `infeasible` (not)."""
+    return {**describe(config), "status": status, "reason": reason, **environment(config), "finished": now()}
+
+
+def is_final(row: Row | None, config: Config) -> bool:
+    """Whether a run needs no more work: it is infeasible, or done and measured as `config` asks."""
+    if row is None or row["status"] not in ("done", "infeasible"):
+        return False
+    if row["status"] == "infeasible":
+        return True
+    asked = to_dict(config)
+    fused = not config.measurement.fused or _fusion_keys(row["config"]) == _fusion_keys(asked)
+    return fused and _accuracy_keys(row["config"]) == _accuracy_keys(asked)
+
+
+def _accuracy_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: config["measurement"][key] for key in ("batch_frames", "max_symbols", "bootstrap")}
+
+
+def _fusion_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What error rates in fusion depend on beside the language model: the search and the recogniser."""
+    recogniser = shape(config, ("corpus", *READ["transducer"], "fusion"))
+    return {**recogniser, "fused": config["measurement"].get("fused", False)}
+
+
+def finished_runs(rows: Iterable[Row]) -> list[str]:
+    """The runs that have a model to time."""
+    return [row["run"] for row in rows if row["status"] == "done"]
+
+
+def is_timed(folder: Path, rows: Iterable[Row], config: Config) -> bool:
+    """Whether the table in `folder` holds a timing of all finished rows, taken as `config` asks."""
+    timing = read_json(folder / "timing.json")
+    if timing is None or not set(finished_runs(rows)) <= set(timing):
+        return False
+    asked = {"seconds": config.measurement.timing_seconds, "rounds": config.measurement.timing_rounds}
+    return all(timing["_protocol"].get(key, value) == value for key, value in asked.items())
+
+
+def environment(config: Config) -> Row:
+    """Hardware, threads and versions that a row was made with."""
+    return {
+        "hardware.cpu": processor(),
+        "hardware.cores": os.cpu_count(),
+        "threads": config.execution.threads,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+    }
+
+
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

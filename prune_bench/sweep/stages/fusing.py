@@ -1,0 +1,116 @@
+"""What a language model does for the recogniser of its table: error rates with shallow fusion."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from prune_bench.artefacts import load_model
+from prune_bench.config import Config, to_dict
+from prune_bench.data.store import cached
+from prune_bench.data.text.corpus import TextCorpus
+from prune_bench.data.tokenizers import units_of
+from prune_bench.decoding.fusion import Fusion
+from prune_bench.identity import fingerprint
+from prune_bench.measurement.evaluation import by_split, judge, part_of
+from prune_bench.measurement.fusion import Encoded, encode, transcribe, tune
+from prune_bench.measurement.perplexity import frequent
+from prune_bench.models.transducer import Transducer
+from prune_bench.models.transformer_lm import LanguageModel
+from prune_bench.subjects.base import JUDGED
+from prune_bench.sweep.runs.dependencies import dense_of, recogniser_of, run_id
+from prune_bench.sweep.runs.folders import cache_folder, run_folder
+from prune_bench.sweep.runs.rows import Row
+from prune_bench.sweep.stages.progress import Reporter
+
+
+def measure_fused(model: LanguageModel, config: Config, corpus: TextCorpus, device: str, report: Reporter) -> Row:
+    """Error rates with the help of `model` of the test splits, and for the dense model's row of all, and without any.
+
+    One pair of weights serves all models of a table: that which helps most on development speech with the dense one.
+    """
+    if model.arch.units != units_of(corpus.tokenizer):
+        raise ValueError("the language model has other units than the recogniser: train it with the same tokenizer")
+    recogniser = load_model(run_folder(recogniser_of(config)) / "model").to(device)
+    encoded = read_encoded(recogniser, config, corpus)
+    chosen = read_weights(recogniser, config, corpus, encoded, device)
+    fusion = Fusion(model.to(device), chosen["weight"], chosen["internal"])
+    dense, words = config.method == "dense", corpus.splits["train"].words
+    heard = {split: one for split, one in encoded.items() if dense or split.startswith("test")}
+    row: Row = {
+        "fusion": chosen,
+        **error_rates(recogniser, config, corpus, heard, fusion, report),
+        "frequent": {split: frequent(one.texts, words) for split, one in heard.items()},
+    }
+    if dense:
+        alone = error_rates(recogniser, config, corpus, heard, None, report)
+        row |= {f"alone.{key}": value for key, value in alone.items()}
+    return row
+
+
+def error_rates(
+    recogniser: Transducer,
+    config: Config,
+    corpus: TextCorpus,
+    encoded: dict[str, Encoded],
+    fusion: Fusion | None,
+    report: Reporter,
+) -> Row:
+    """`wer.` columns of the splits in `encoded`, as of a recogniser's own row, and seconds a second of speech took."""
+    total, done, results = sum(len(one.texts) for one in encoded.values()), 0, {}
+    began = time.monotonic()
+    for split, one in encoded.items():
+        hypotheses = transcribe(
+            recogniser, one, corpus.tokenizer, config.fusion.beam, config.measurement.max_symbols, fusion,
+            part_of(partial(report, "decoding"), done, total),
+        )  # fmt: skip
+        done += len(one.texts)
+        results[split] = judge(one.texts, hypotheses, config.measurement.bootstrap)
+    return {**by_split(results), "rtf.decoding": (time.monotonic() - began) / seconds_of(corpus, config, encoded)}
+
+
+def seconds_of(corpus: TextCorpus, config: Config, splits: Iterable[str]) -> float:
+    """How much speech is decoded."""
+    assert corpus.speech is not None
+    count = config.fusion.utterances or None
+    return sum(sum(corpus.speech.splits[split].seconds[:count]) for split in splits)
+
+
+def read_encoded(recogniser: Transducer, config: Config, corpus: TextCorpus) -> dict[str, Encoded]:
+    """What the encoder makes of the four splits, computed once for all language models."""
+    assert corpus.speech is not None
+    stores = {split: corpus.speech.splits[split] for split in JUDGED}
+
+    def write(path: Path) -> None:
+        frames = config.measurement.batch_frames
+        made = {split: encode(recogniser, store, config.fusion.utterances, frames) for split, store in stores.items()}
+        torch.save({split: tuple(one) for split, one in made.items()}, path)
+
+    name = f"{run_id(recogniser_of(config))}-{config.fusion.utterances}"
+    path = cached(cache_folder(config) / "encoded" / f"{name}.pt", write)
+    return {split: Encoded(*one) for split, one in torch.load(path, weights_only=True).items()}
+
+
+def read_weights(
+    recogniser: Transducer, config: Config, corpus: TextCorpus, encoded: dict[str, Encoded], device: str
+) -> dict[str, Any]:
+    """The fusion weights of a table, chosen once, with its dense language model."""
+    options, dense = config.fusion, run_folder(dense_of(config))
+
+    def recognise(one: Encoded, fusion: Fusion) -> list[str]:
+        return transcribe(recogniser, one, corpus.tokenizer, options.beam, config.measurement.max_symbols, fusion)
+
+    def write(path: Path) -> None:
+        model = load_model(dense / "model").to(device)
+        dev = {split: one for split, one in encoded.items() if split.startswith("dev")}
+        grids = ([float(value) for value in text.split("+")] for text in (options.weights, options.internal))
+        path.write_text(json.dumps(tune(recognise, model, dev, *grids)))
+
+    name = fingerprint([run_id(recogniser_of(config)), to_dict(options)])
+    return json.loads(cached(dense / f"fusion-{name}.json", write).read_text())

@@ -1,0 +1,65 @@
+"""The stage after a table whose dense models' masks are compared with each other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from prune_bench.artefacts import load_model
+from prune_bench.callbacks import OMP, RP
+from prune_bench.config import Config, from_dict
+from prune_bench.models.pretrained import load_pretrained, published
+from prune_bench.pruning.masks import MaskSet, iou
+from prune_bench.sweep.runs.dependencies import origin, run_id
+from prune_bench.sweep.runs.files import read_json, write_text
+from prune_bench.sweep.runs.folders import run_folder
+from prune_bench.sweep.runs.rows import Row, read_rows
+from prune_bench.sweep.stages.progress import Reporter
+
+SPARSITY = 0.5
+FILE = "overlaps.json"
+
+
+def compared_runs(rows: list[Row]) -> list[Row]:
+    """The finished dense rows."""
+    return [row for row in rows if row["status"] == "done" and row["method"] == "dense"]
+
+
+def is_compared(folder: Path, rows: list[Row]) -> bool:
+    """Whether the table in `folder` holds the overlaps of all finished dense rows."""
+    return {row["run"] for row in compared_runs(rows)} <= (read_json(folder / FILE) or {}).keys()
+
+
+def compare_table(folder: Path, config: Config, report: Reporter) -> None:
+    """Write overlaps.json: for each dense run, how its mask of half of the weights overlaps the others'.
+
+    Only models that differ in their language alone are compared; `mpi` is the mask of the pretrained weights, `rp`
+    one drawn by chance.
+    """
+    rows, groups = compared_runs(read_rows(folder / "rows.jsonl")), dict[str, dict[str, MaskSet]]()
+    for done, row in enumerate(rows, start=1):
+        run = from_dict(row["config"])
+        masks = groups.setdefault(run_id(replace(run, corpus=replace(run.corpus, language=""))), {})
+        if not masks:
+            start = start_model(run)
+            masks["mpi"], masks["rp"] = OMP(SPARSITY).choose(start), RP(SPARSITY, seed=run.seed).choose(start)
+        masks[row["run"]] = OMP(SPARSITY).choose(load_model(run_folder(run) / "model"))
+        report("comparing masks", done, len(rows))
+    overlaps = {
+        name: {other: iou(mask, against) for other, against in masks.items()}
+        for masks in groups.values()
+        for name, mask in masks.items()
+        if name not in ("mpi", "rp")
+    }
+    write_text(folder / FILE, json.dumps({**overlaps, "_protocol": {"sparsity": SPARSITY}}))
+
+
+def start_model(config: Config) -> Any:
+    """What a dense model was fine-tuned from."""
+    if source := origin(config):
+        return load_model(run_folder(source) / "model")
+    if weights := published(config.pretraining, config.encoder.size):
+        return load_pretrained(weights)
+    raise ValueError("pretraining.source=random: no pretrained mask to compare with")
