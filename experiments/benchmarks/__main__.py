@@ -1,4 +1,4 @@
-"""Speed and memory, side by side with peers: `python -m experiments.benchmarks [NAME ...]`.
+"""Speed, memory and the coverage of intervals, side by side with peers: `python -m experiments.benchmarks [NAME ...]`.
 
 Prints a table and the goals met or missed for each, and writes `output/benchmarks/NAME.json`. Run nothing beside it.
 """
@@ -12,7 +12,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
-NAMES = ("step", "overhead", "masks", "compaction", "encoder", "language_model", "decoding")
+NAMES = ("step", "overhead", "masks", "compaction", "encoder", "language_model", "decoding", "coverage")
 
 
 def known(name: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.benchmarks import compaction, decoding, encoder, language_model, masks, overhead, step
+from experiments.benchmarks import compaction, coverage, decoding, encoder, language_model, masks, overhead, step
 from experiments.benchmarks.__main__ import NAMES, parse
 from experiments.benchmarks.results import Goal, Result, ratio, show, write
 from experiments.benchmarks.turns import arch_of, make_task, random_batches
@@ -163,3 +163,11 @@ def test_factors_of_half_the_size():
     full, half = (measure_size(LanguageModel(one))["blocks"] for one in (arch, language_model.halved(arch)))
     embeddings = arch.vocabulary * arch.width
     assert (half - embeddings) / (full - embeddings) == pytest.approx(0.5, abs=0.01)
+
+
+def test_coverage_is_printed_beside_the_bootstraps():
+    result = coverage.run(rounds=40)
+    assert len(result.rows) == len(coverage.QUANTITIES) * len(coverage.SEEDS) * len(coverage.DEVIATIONS)
+    assert [goal.at_least for goal in result.goals] == [True, False]
+    lowest, highest = (goal.value for goal in result.goals)
+    assert 0.7 < lowest < highest <= 1
