@@ -5,7 +5,9 @@ from __future__ import annotations
 from prune_bench.config import Config, CorpusConfig
 
 ENGLISH = ("fsdd", "librispeech")
+FITS = ("dense", "final", "pretraining.fit", "fusion.fit")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
+SCHEDULES = ("cosine", "tri_stage")
 CHOICES: dict[str, tuple[str, ...]] = {
     "task": ("transducer", "ctc", "language_model"),
     "corpus.name": ("espeak", "fsdd", "librispeech", "commonvoice", "manifest"),
@@ -25,10 +27,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "pruning.imp_step": ("original10", "remaining10"),
     "pruning.counter": ("exact", "paper_eq3"),
     "pruning.distillation_side": ("student", "teacher"),
-    "dense.precision": PRECISIONS,
-    "final.precision": PRECISIONS,
-    "pretraining.fit.precision": PRECISIONS,
-    "fusion.fit.precision": PRECISIONS,
+    **{f"{fit}.precision": PRECISIONS for fit in FITS},
+    **{f"{fit}.schedule": SCHEDULES for fit in FITS},
     "wandb.mode": ("offline", "online", "disabled"),
     "execution.launcher": ("local", "slurm"),
 }
@@ -43,6 +43,10 @@ def check(config: Config) -> None:
         for key in ("steps", "frames", "accumulate", "devices", "checkpoint_every"):
             if getattr(fit, key) < 1:
                 raise ValueError(f"{name}.{key}={getattr(fit, key)}: must be at least 1")
+        if fit.clip < 0:
+            raise ValueError(f"{name}.clip={fit.clip}: must be a norm, or 0 for no clipping")
+        if fit.schedule == "tri_stage" and fit.warmup + fit.hold > 1:
+            raise ValueError(f"{name}.warmup={fit.warmup} and {name}.hold={fit.hold}: together at most 1")
     if config.encoder.size == "large" and config.encoder.heads % 3:
         raise ValueError(f"encoder.heads={config.encoder.heads}: encoder.size=large needs a multiple of 3")
     model, encoder, lm = config.model, config.encoder, config.lm

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +11,22 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from prune_bench.config import FitConfig
+from prune_bench.tasks.rates import rate_factor
 
 if TYPE_CHECKING:
     from prune_bench.data.batches import Batch
 
-FLOOR = 0.02
+BETAS, EPSILON = (0.9, 0.98), 1e-8  # wav2vec 2.0's
 
 
 class TrainingTask(LightningModule):
-    """A `model` in training: AdamW with warm-up and cosine. A subclass gives `losses(batch)`.
+    """A `model` in training: AdamW along `fit.schedule`. A subclass gives `losses(batch)`.
 
-    Works with any Trainer; the schedule spans `fit.steps` updates and gradients are clipped to `fit.clip` here, so
-    the Trainer needs `max_steps=fit.steps`, full precision or bf16-mixed, and no clipping of its own. All randomness
-    of a training batch comes from (seed, update, batch within the update, rank): a resumed fit repeats an
-    uninterrupted one. `earlier` counts the updates of the fits that led to this one: `prune/step` goes on from them.
-    The schedule is gone through `cycles` times, as for a fit that delivers several models.
+    Works with any Trainer; the schedule spans `fit.steps` updates and gradients are clipped to the norm `fit.clip`
+    here, with 0 not at all, so the Trainer needs `max_steps=fit.steps`, full precision or bf16-mixed, and no clipping
+    of its own. All randomness of a training batch comes from (seed, update, batch within the update, rank): a resumed
+    fit repeats an uninterrupted one. `earlier` counts the updates of the fits that led to this one: `prune/step` goes
+    on from them. The schedule is gone through `cycles` times, as for a fit that delivers several models.
     """
 
     def __init__(self, model: nn.Module, fit: FitConfig, seed: int = 0):
@@ -63,30 +63,12 @@ class TrainingTask(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         fit = self.fit
         optimizer = torch.optim.AdamW(
-            self.learned(), fit.learning_rate, betas=(0.9, 0.98), weight_decay=fit.weight_decay, fused=True
+            self.learned(), fit.learning_rate, BETAS, EPSILON, weight_decay=fit.weight_decay, fused=True
         )
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: repeated_cosine(step, fit.steps, fit.warmup, self.cycles)
-        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, fit, self.cycles))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
         """Clip here: Lightning refuses to clip for a fused optimizer under mixed precision."""
-        torch.nn.utils.clip_grad_norm_(self.parameters(), self.fit.clip)
-
-
-def warm_cosine(step: int, steps: int, warmup: int) -> float:
-    """Factor of the peak rate for the update after `step` finished ones: linear from 0, cosine to 2 % at the end."""
-    if step < warmup:
-        return (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
-    return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def repeated_cosine(step: int, steps: int, warmup: float, cycles: int) -> float:
-    """`warm_cosine` as often as `cycles` says, its first share `warmup` rising; the last one ends with the fit."""
-    length = steps // cycles
-    number = min(step // length, cycles - 1)
-    if number == cycles - 1:
-        length = steps - number * length
-    return warm_cosine(step - number * (steps // cycles), length, round(warmup * length))
+        if self.fit.clip > 0:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.fit.clip)

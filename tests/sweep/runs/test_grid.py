@@ -91,6 +91,9 @@ def test_every_method_makes_a_run():
     (["table="], "expected key=value"),
     (["fusion.weights=0.1+much"], r"fusion\.weights=0\.1\+much: give numbers joined with \+"),
     (["pruning.sizes=half"], r"pruning\.sizes=half: give numbers"),
+    (["dense.clip=-1"], r"dense\.clip=-1\.0: must be a norm, or 0"),
+    (["final.schedule=tri_stage", "final.warmup=0.7"], r"final\.warmup=0\.7 and final\.hold=0\.4: together"),
+    (["final.schedule=linear"], r"unknown value for final\.schedule: 'linear'"),
     (["lm.dense.steps=5"], "unknown key"),
 ])  # fmt: skip
 def test_a_wrong_word_is_refused_with_a_remedy(arguments, message):
