@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.papers import LIKE, REPORTS
-from prune_bench.overrides import suggest
+from prune_bench.registry import suggest
 from prune_bench.reports.rows.cells import Row
 from prune_bench.reports.rows.files import read_rows, read_timing
 from prune_bench.reports.tables.table import table_of

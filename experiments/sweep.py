@@ -12,10 +12,10 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.papers import LIKE, REPORTS
-from prune_bench.choices import CHOICES
+from prune_bench.choices import choices
 from prune_bench.config import Config
+from prune_bench.families import FAMILIES
 from prune_bench.overrides import ALIASES, flat_keys
-from prune_bench.presets import PRESETS
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.rows.files import read_timing
 from prune_bench.reports.tables.table import table_of
@@ -77,12 +77,13 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 def describe_keys() -> str:
     """Every key with its default and its values."""
-    choices = {**CHOICES, "method": tuple(METHODS), "preset": tuple(PRESETS["transducer"]), "table": tuple(REPORTS)}
+    named = {"method": tuple(METHODS), "preset": tuple(FAMILIES.find("transducer").presets), "table": tuple(REPORTS)}
+    allowed = choices(Config()) | named
     short = {key: alias for alias, key in ALIASES.items()}
     lines = ["", "keys, with their defaults before the preset (a short name in brackets):", ""]
     for key, default in {"table": "", **flat_keys(Config())}.items():
         name = f"{key} [{short[key]}]" if key in short else key
-        lines.append(f"  {name:<40} {default!s:<16} {', '.join(choices.get(key, ()))}".rstrip())
+        lines.append(f"  {name:<40} {default!s:<16} {', '.join(allowed.get(key, ()))}".rstrip())
     return "\n".join(lines)
 
 

@@ -14,16 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from prune_bench.models.arch import TransducerArch
-from prune_bench.models.transducer import Transducer
-from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch
-from prune_bench.models.wav2vec2 import Wav2Vec2, Wav2Vec2Arch
-
-KINDS: dict[str, tuple[Any, Any]] = {
-    "transducer": (Transducer, TransducerArch),
-    "wav2vec2": (Wav2Vec2, Wav2Vec2Arch),
-    "language_model": (LanguageModel, LanguageModelArch),
-}
+from prune_bench.families import FAMILIES, Family
+from prune_bench.registry import suggest
 
 
 def save_model(model: Any, folder: str | Path) -> Path:
@@ -31,7 +23,7 @@ def save_model(model: Any, folder: str | Path) -> Path:
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    kind = next(name for name, (made, _) in KINDS.items() if isinstance(model, made))
+    kind = next(family.saved_as for family in FAMILIES if isinstance(model, family.model))
     (temporary / "arch.json").write_text(json.dumps({"kind": kind, **model.arch.to_dict()}, indent=1))
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, temporary / "model.safetensors")
@@ -42,10 +34,10 @@ def save_model(model: Any, folder: str | Path) -> Path:
 
 
 def load_model(folder: str | Path) -> Any:
-    """The model saved in `folder`, of any of `KINDS`, in eval mode.
+    """The model saved in `folder`, of any family, in eval mode.
 
     Raises:
-        ValueError: the folder holds no complete model, naming the file.
+        ValueError: the folder holds no complete model, or one of an unknown family, naming the file.
     """
     folder = Path(folder)
     for name in ("arch.json", "model.safetensors"):
@@ -53,14 +45,22 @@ def load_model(folder: str | Path) -> Any:
             raise ValueError(f"{folder / name} is missing: give a folder written by save_model")
     try:
         arch = json.loads((folder / "arch.json").read_text())
-        made, described = KINDS[arch.pop("kind", "transducer")]
-        model = made(described.from_dict(arch))
+        family = family_saved_as(arch.pop("kind", "transducer"), folder)
+        model = family.model(family.arch.from_dict(arch))
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (SafetensorError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{folder} is not a readable model ({str(error).splitlines()[0]}): delete it and train it again"
         ) from None
     return model.eval()
+
+
+def family_saved_as(kind: str, folder: Path) -> Family:
+    """The family whose models are saved under that name."""
+    known = {family.saved_as: family for family in FAMILIES}
+    if kind not in known:
+        raise ValueError(f"{folder / 'arch.json'}: {suggest(kind, list(known), 'kind of model')}")
+    return known[kind]
 
 
 def weights_sha(model: nn.Module) -> str:

@@ -8,20 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prune_bench.config import Config, to_dict
+from prune_bench.families import FAMILIES
 
 INCIDENTAL = ("download", "accelerator", "checkpoint_every")
-READ = {
-    "transducer": ("features", "tokenizer", "model"),
-    "ctc": ("features", "tokenizer", "encoder", "pretraining", "finetuning"),
-    "language_model": ("tokenizer", "text", "lm"),
-}
-
-
-HEARD = {  # what of a configuration shapes the corpus that a task reads
-    "transducer": ("corpus", "tokenizer", "features"),
-    "ctc": ("corpus", "tokenizer", "features"),
-    "language_model": ("corpus", "tokenizer", "features", "text"),
-}
 
 
 def fingerprint(values: Any) -> str:
@@ -31,7 +20,7 @@ def fingerprint(values: Any) -> str:
 
 def sections(task: str, method: str) -> tuple[str, ...]:
     """What of a configuration shapes a run; of `pruning`, only the method's knobs do."""
-    dense = ("seed", "corpus", *READ[task], "dense")
+    dense = ("seed", *FAMILIES.find(task).reads, "dense")
     special = {
         "dense": dense,
         "continue_ft": (*dense, "method", "final"),

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from prune_bench.choices import CHOICES, check
+from prune_bench.choices import check, choices
 from prune_bench.config import Config
+from prune_bench.families import family_of
+from prune_bench.registry import suggest
 
 ALIASES = {"corpus": "corpus.name", "launcher": "execution.launcher", "output": "execution.output"}
-
-
-def suggest(word: str, known: Sequence[str], what: str) -> str:
-    """A one-line error text for an unknown word, with the nearest known one."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"unknown {what} {word!r}" + (
-        f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(known)}"
-    )
 
 
 def flat_keys(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -62,12 +55,12 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, list[str]]:
 
 def override(base: Config, values: Mapping[str, Any]) -> Config:
     """A copy of `base` with dotted keys replaced and checked. ValueError names the unknown key or value."""
-    known = flat_keys(base)
+    known, allowed = flat_keys(base), choices(base)
     for key, value in values.items():
         if key not in known and not key.startswith("execution.slurm."):
             raise ValueError(suggest(key, [*known, *ALIASES], "key"))
-        if key in CHOICES and value not in CHOICES[key]:
-            raise ValueError(suggest(str(value), CHOICES[key], f"value for {key}:"))
+        if key in allowed and value not in allowed[key]:
+            raise ValueError(suggest(str(value), allowed[key], f"value for {key}:"))
     merged = OmegaConf.structured(base)
     for key, value in values.items():
         try:
@@ -84,3 +77,9 @@ def expand_grid(base: Config, overrides: dict[str, list[str]]) -> list[Config]:
     """One Config for each combination of the listed values, the last key varying fastest."""
     combinations = itertools.product(*overrides.values())
     return [override(base, dict(zip(overrides, values, strict=True))) for values in combinations]
+
+
+def with_updates(config: Config, given: Container[str]) -> Config:
+    """A preset's configuration with as many updates as its family wants of them; steps `given` as keys stay."""
+    steps, shares = flat_keys(config), family_of(config).shares(config)
+    return override(config, {key: round(share * steps[key]) for key, share in shares.items() if key not in given})

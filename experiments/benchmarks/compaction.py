@@ -13,11 +13,11 @@ import torch
 from experiments.benchmarks.results import Goal, Result, ratio, spread
 from experiments.benchmarks.turns import arch_of
 from prune_bench.compaction import compact
+from prune_bench.families import preset
 from prune_bench.measurement.flops import count_flops
 from prune_bench.measurement.latency import eager_stages, onnx_stages, time_passes
 from prune_bench.models.arch import TransducerArch
 from prune_bench.models.transducer import Transducer
-from prune_bench.presets import preset
 from prune_bench.pruning.masks import MaskSet
 
 ROUNDS = 20

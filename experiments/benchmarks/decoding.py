@@ -15,10 +15,10 @@ from experiments.benchmarks.turns import UNITS_A_SECOND, arch_of
 from prune_bench.decoding.beam import search_beam
 from prune_bench.decoding.fusion import Fusion
 from prune_bench.decoding.greedy import search_greedy
+from prune_bench.families import preset
 from prune_bench.measurement.fusion import ROWS
 from prune_bench.models.transducer import BLANK, Transducer
 from prune_bench.models.transformer_lm import LanguageModel
-from prune_bench.presets import preset
 
 ROUNDS = 5
 BEAM = 8

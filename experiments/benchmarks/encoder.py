@@ -19,9 +19,9 @@ from experiments.benchmarks.turns import UNITS_A_SECOND, PlainLoop, Variant, pre
 from prune_bench.callbacks import PARP
 from prune_bench.config import Config
 from prune_bench.data.batches import Batch
+from prune_bench.families import preset
+from prune_bench.families.ctc.pretraining import make_arch
 from prune_bench.models.wav2vec2 import Wav2Vec2, Wav2Vec2Arch
-from prune_bench.presets import preset
-from prune_bench.subjects.ctc import make_arch
 from prune_bench.tasks.ctc import CtcTask
 
 ROUNDS = 15

@@ -17,10 +17,10 @@ from experiments.benchmarks.turns import PlainLoop, Variant, precision_on, take_
 from prune_bench.callbacks import Gradual, callbacks_for
 from prune_bench.config import Config
 from prune_bench.data.text.batches import TextBatch
+from prune_bench.families import preset
 from prune_bench.measurement.lm_latency import time_language_models
 from prune_bench.models.arch import BlockArch
 from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch, sinusoids
-from prune_bench.presets import preset
 from prune_bench.pruning.schedules import read_sizes
 from prune_bench.tasks.language_model import LanguageModelTask
 

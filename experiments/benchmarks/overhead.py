@@ -17,7 +17,7 @@ from experiments.benchmarks.results import Goal, Result, ratio, spread
 from experiments.benchmarks.turns import Variant, make_task, precision_on, random_batches, take_turns
 from prune_bench.callbacks import L0, OMP, PARP
 from prune_bench.config import Config
-from prune_bench.presets import preset
+from prune_bench.families import preset
 from prune_bench.tasks.transducer import TransducerTask
 
 ROUNDS = 5

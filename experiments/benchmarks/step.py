@@ -20,8 +20,8 @@ from experiments.benchmarks.results import Goal, Result, ratio, spread
 from experiments.benchmarks.turns import Variant, make_task, precision_on, quiet, random_batches, take_turns
 from prune_bench.config import Config
 from prune_bench.data.batches import Batch
+from prune_bench.families import preset
 from prune_bench.models.conformer import RelativeAttention, sinusoids
-from prune_bench.presets import preset
 
 ROUNDS = 10
 WARMUP = 2

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,17 +16,10 @@ from prune_bench.data.extraction import feature_stores
 from prune_bench.data.phones import with_phones
 from prune_bench.data.store import FeatureStore, cached, describe, join, merge
 from prune_bench.data.tokenizers import UNKNOWN, VERSION, Textless, Tokenizer, load_tokenizer, train_tokenizer
-from prune_bench.models.wav2vec2 import frames_of, read_convs
+from prune_bench.families import family_of
 
 __all__ = ["Batch", "Corpus", "FeatureStore", "LogMel", "SpecAugment", "SpeechData", "evaluation_batches", "prepare",
            "prepare_unlabelled", "read_audio"]  # fmt: skip
-
-
-# Encoder frames of an utterance of so many feature frames.
-ENCODER_FRAMES: dict[str, Callable[[Config, int], int]] = {
-    "transducer": lambda config, frames: math.ceil(frames / config.model.subsampling),
-    "ctc": lambda config, samples: frames_of(read_convs(config.encoder.convs), samples),
-}
 
 
 @dataclass(frozen=True)
@@ -115,7 +107,7 @@ def usable(split: str, store: FeatureStore, tokenizer: Tokenizer, config: Config
     """Leave out, or refuse, what the tokenizer cannot spell and what is too short for its transcript."""
     kept, skipped = [], dict(store.skipped)
     for place, (text, frames) in enumerate(zip(store.texts, store.lengths, strict=True)):
-        fault = find_fault(text, ENCODER_FRAMES[config.task](config, frames), tokenizer)
+        fault = find_fault(text, family_of(config).encoder_frames(config, frames), tokenizer)
         if fault is None:
             kept.append(place)
         elif config.corpus.on_bad == "fail":

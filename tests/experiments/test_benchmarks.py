@@ -12,12 +12,12 @@ from experiments.benchmarks import compaction, coverage, decoding, encoder, lang
 from experiments.benchmarks.__main__ import NAMES, parse
 from experiments.benchmarks.results import Goal, Result, ratio, show, write
 from experiments.benchmarks.turns import arch_of, make_task, random_batches
+from prune_bench.families import preset
 from prune_bench.measurement.size import measure_size
 from prune_bench.models.arch import block_weights
 from prune_bench.models.transducer import Transducer
 from prune_bench.models.transformer_lm import LanguageModel
 from prune_bench.models.wav2vec2 import Wav2Vec2
-from prune_bench.presets import preset
 
 
 @pytest.mark.parametrize("names", [[], ["masks"], [*NAMES]])

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from prune_bench.config import ModelConfig
+from prune_bench.families import preset
 from prune_bench.models.arch import ConformerArch, LayerArch, TransducerArch, block_weights, unit_counts
-from prune_bench.presets import preset
 
 SMALL = ConformerArch.dense(mels=20, subsampling=4, width=32, heads=4, ffn=48, kernel=5, layers=2)
 

@@ -15,8 +15,8 @@ from lightning import Callback
 
 from prune_bench.config import Config
 from prune_bench.data import prepare
+from prune_bench.families import preset
 from prune_bench.overrides import override
-from prune_bench.presets import preset
 from prune_bench.sweep.runs.folders import cache_folder
 from prune_bench.sweep.stages import fits
 from prune_bench.sweep.stages.progress import Reporter

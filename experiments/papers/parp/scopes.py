@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prune_bench.overrides import suggest
+from prune_bench.registry import suggest
 from prune_bench.reports.rows.cells import Row, Setting, value_of
 from prune_bench.reports.rows.results import Timing
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from prune_bench.config import Config, FitConfig
+from prune_bench.families import family_of
 from prune_bench.identity import identity, sections
 from prune_bench.pruning.methods import find_method
 from prune_bench.pruning.schedules import read_sizes, round_targets
@@ -39,8 +40,10 @@ def dense_of(config: Config) -> Config:
 
 
 def recogniser_of(config: Config) -> Config:
-    """The dense run of the recogniser that a language model is fused with: one for all seeds."""
-    return replace(config, task="transducer", method="dense", sparsity=0.0, seed=0, dense=config.fusion.fit)
+    """The run of the recogniser that a language model is fused with."""
+    make = family_of(config).recogniser
+    assert make is not None
+    return make(config)
 
 
 def yardsticks(config: Config) -> list[Config]:
@@ -57,9 +60,8 @@ def origin(config: Config) -> Config | None:
         return dense_of(config)
     if method.start not in STARTS:
         return replace(config, method=method.start, sparsity=round(config.sparsity - method.options["behind"], 9))
-    if config.task == "ctc":
-        own = config.pretraining.source == "own"
-        return replace(config, method="pretraining", sparsity=0.0, seed=config.pretraining.seed) if own else None
+    if pretraining := family_of(config).pretraining:
+        return pretraining(config)
     return None if config.method == "dense" else dense_of(config)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from prune_bench.config import Config
-from prune_bench.identity import HEARD, identity
+from prune_bench.families import family_of
+from prune_bench.identity import identity
 from prune_bench.sweep.runs.dependencies import run_id
 
 READY = "ready"
@@ -17,7 +18,7 @@ def run_folder(config: Config) -> Path:
 
 def corpus_folder(config: Config) -> Path:
     """Configuration and log of preparing a corpus; the features themselves are in the cache."""
-    name, sections = config.corpus.name, HEARD[config.task]
+    name, sections = config.corpus.name, family_of(config).data
     if config.method == "pretraining":
         name, sections = "pretraining", ("pretraining", "features")
     return Path(config.execution.output) / "corpora" / f"{name}-{identity(config, *sections)}"

@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 from prune_bench.config import Config, CorpusConfig
 from prune_bench.config.data import LANGUAGE
+from prune_bench.families import preset
 from prune_bench.identity import fingerprint
-from prune_bench.overrides import expand_grid, override, parse_overrides, suggest
-from prune_bench.presets import preset, with_updates
+from prune_bench.overrides import expand_grid, override, parse_overrides, with_updates
 from prune_bench.pruning.methods import ALIASES, METHODS
+from prune_bench.registry import suggest
 from prune_bench.sweep.runs.dependencies import dense_of, normalise, run_id
 
 TRANSDUCER = "transducer"

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from prune_bench.config import Config, to_dict
-from prune_bench.identity import READ, shape
+from prune_bench.families import FAMILIES
+from prune_bench.identity import shape
 from prune_bench.pruning.methods import find_method
 from prune_bench.sweep.runs.dependencies import run_id
 from prune_bench.sweep.runs.files import read_json, write_text
@@ -83,7 +84,7 @@ def _accuracy_keys(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fusion_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     """What error rates in fusion depend on beside the language model: the search and the recogniser."""
-    recogniser = shape(config, ("corpus", *READ["transducer"], "fusion"))
+    recogniser = shape(config, (*FAMILIES.find("transducer").reads, "fusion"))
     return {**recogniser, "fused": config["measurement"].get("fused", False)}
 
 

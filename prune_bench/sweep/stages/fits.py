@@ -21,12 +21,10 @@ from prune_bench.artefacts import load_model, save_model
 from prune_bench.callbacks import OMP, RP, Gradual, PruningCallback, callbacks_for
 from prune_bench.compaction import largest_difference
 from prune_bench.config import Config, FitConfig
+from prune_bench.families import experiment_of
 from prune_bench.pruning import Infeasible
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.methods import find_method
-from prune_bench.subjects import subject_of
-from prune_bench.subjects.base import Listener
-from prune_bench.subjects.pretraining import make_pretraining
 from prune_bench.sweep.runs.dependencies import fine_tunings, origin, passed, path_of, ranked, recipe, run_id
 from prune_bench.sweep.runs.files import write_text
 from prune_bench.sweep.runs.folders import cache_folder, run_folder
@@ -98,10 +96,9 @@ def fit(config: Config, corpus: Any, report: Reporter) -> bool:
     trainer = make_trainer(config, folder, [*callbacks, clock])
     step_by_updates(trainer.loggers)
     checkpoint = folder / CHECKPOINT
-    subject = subject_of(config)
-    if isinstance(subject, Listener):
-        corpus = subject.listen(corpus, task.model, cache_folder(config), partial(report, "convolving"))
-    data = subject.make_data(corpus, recipe(config))
+    experiment = experiment_of(config)
+    corpus = experiment.cache_frozen(corpus, task.model, cache_folder(config), partial(report, "convolving"))
+    data = experiment.make_data(corpus, recipe(config))
     trainer.fit(task, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
     if trainer.is_global_zero:
         model = export(config, task.model.cpu(), callbacks)
@@ -147,7 +144,7 @@ def export(config: Config, model: nn.Module, callbacks: list[Callback]) -> nn.Mo
     for callback in callbacks:
         if isinstance(callback, PruningCallback):
             kept = callback.export(kept)
-    difference = 0.0 if kept is model else largest_difference(model, kept, *subject_of(config).example(model))
+    difference = 0.0 if kept is model else largest_difference(model, kept, *experiment_of(config).example(model))
     if difference > EQUAL:
         raise RuntimeError(f"the compacted model's outputs differ from the trained one's by {difference:.1e}")
     return kept
@@ -155,12 +152,10 @@ def export(config: Config, model: nn.Module, callbacks: list[Callback]) -> nn.Mo
 
 def make_task(config: Config, corpus: Any) -> TrainingTask:
     """The task at its start: random or published weights, or those of the run it starts from."""
-    if config.method == "pretraining":
-        return make_pretraining(config, corpus.splits["train"], run_folder(config))
-    recognizer, source = subject_of(config), origin(config)
-    task = recognizer.make_task(recipe(config), corpus.tokenizer)
+    experiment, source = experiment_of(config), origin(config)
+    task: TrainingTask = experiment.make_task(corpus, recipe(config), run_folder(config))
     if source is not None:
-        recognizer.adopt(task.model, load_model(run_folder(source) / "model"))
+        experiment.adopt(task.model, load_model(run_folder(source) / "model"))
     task.earlier = sum(recipe(one).steps for one in fine_tunings(config)[:-1])
     task.cycles = len(passed(config)) + 1
     return task

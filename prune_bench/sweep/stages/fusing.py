@@ -17,13 +17,13 @@ from prune_bench.data.store import cached
 from prune_bench.data.text.corpus import TextCorpus
 from prune_bench.data.tokenizers import units_of
 from prune_bench.decoding.fusion import Fusion
+from prune_bench.families.speech import JUDGED
 from prune_bench.identity import fingerprint
 from prune_bench.measurement.evaluation import by_split, judge, part_of
 from prune_bench.measurement.fusion import Encoded, encode, transcribe, tune
 from prune_bench.measurement.perplexity import frequent
 from prune_bench.models.transducer import Transducer
 from prune_bench.models.transformer_lm import LanguageModel
-from prune_bench.subjects.base import JUDGED
 from prune_bench.sweep.runs.dependencies import dense_of, recogniser_of, run_id
 from prune_bench.sweep.runs.folders import cache_folder, run_folder
 from prune_bench.sweep.runs.rows import Row

@@ -14,11 +14,11 @@ from torch import nn
 from prune_bench.artefacts import load_model, weights_sha
 from prune_bench.callbacks import OMP
 from prune_bench.config import Config
+from prune_bench.families import experiment_of
 from prune_bench.measurement.overlap import compare_with_start
 from prune_bench.measurement.size import measure_size
 from prune_bench.models.transformer_lm import LanguageModel
 from prune_bench.pruning.methods import find_method
-from prune_bench.subjects import subject_of
 from prune_bench.sweep.runs.dependencies import SINGLE, dense_of, fine_tunings, recipe
 from prune_bench.sweep.runs.files import read_json, write_text
 from prune_bench.sweep.runs.folders import READY, cache_folder, run_folder
@@ -54,7 +54,7 @@ def finish_run(folder: Path, config: Config, report: Reporter) -> None:
 
 
 def open_corpus(config: Config, progress: bool = False) -> Any:
-    return subject_of(config).open(cache_folder(config), progress)
+    return experiment_of(config).open(cache_folder(config), progress)
 
 
 def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
@@ -75,7 +75,7 @@ def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
         "achieved": 1 - costs[key] / dense_costs[key],
         "physical": model.arch != dense.arch,
         **costs,
-        **subject_of(config).describe(model, dense),
+        **experiment_of(config).describe(model, dense),
         **measure_overlap(model, config, corpus),
         **accuracy,
         "fine_tunings": len(fits),
@@ -111,7 +111,7 @@ def measure_overlap(model: Any, config: Config, corpus: Any) -> Row:
 
 def measure_costs(model: Any, path: Path, config: Config) -> Row:
     """Sizes, of the files in `path` too, and FLOPs for the reference length."""
-    flops = subject_of(config).count_flops(model)
+    flops = experiment_of(config).count_flops(model)
     biases = config.pruning.structure == "weights+biases"
     sizes = {f"size.{name}": value for name, value in measure_size(model, path, biases).items()}
     return {**sizes, **{f"flops.{name}": value for name, value in flops.items()}}
@@ -121,7 +121,7 @@ def measure_accuracy(model: nn.Module, config: Config, corpus: Any, report: Repo
     """How good the model is, judged where it was trained."""
     accelerator, _ = hardware(recipe(config))
     device = "cuda" if accelerator in ("gpu", "cuda") else "cpu"
-    row = subject_of(config).judge(model.to(device), corpus, partial(report, "evaluating"))
+    row = experiment_of(config).judge(model.to(device), corpus, partial(report, "evaluating"))
     if config.measurement.fused:
         assert isinstance(model, LanguageModel)
         row |= measure_fused(model, config, corpus, device, report)

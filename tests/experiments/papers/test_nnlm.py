@@ -12,8 +12,8 @@ import pytest
 from experiments.papers import nnlm
 from experiments.papers.nnlm.grid import BEST, CHOSEN, HEADS, SETTINGS, SIZES, STRUCTURES, alone, at
 from prune_bench.config import to_dict
+from prune_bench.families import preset
 from prune_bench.overrides import override
-from prune_bench.presets import preset
 from prune_bench.reports.figures.components import kept_by_component
 from prune_bench.reports.rows.cells import DENSE, Cell
 from prune_bench.reports.rows.counts import PARTS, among, count, ratio

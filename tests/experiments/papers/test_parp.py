@@ -9,9 +9,9 @@ import pytest
 from experiments.papers import parp
 from experiments.papers.parp.published import H2L, TABLE1
 from prune_bench.config import to_dict
+from prune_bench.families import preset
 from prune_bench.models.pretrained import published
 from prune_bench.overrides import override
-from prune_bench.presets import preset
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.pages.styles import METHOD_STYLES
 from prune_bench.reports.rows.cells import Cell

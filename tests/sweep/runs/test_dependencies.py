@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from prune_bench.families import preset
 from prune_bench.overrides import override
-from prune_bench.presets import preset
 from prune_bench.sweep.launch.plan import plan_runs
 from prune_bench.sweep.runs.dependencies import chain, fine_tunings, normalise, origin, ranked, recipe, run_id
 from prune_bench.sweep.runs.folders import run_folder

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from prune_bench.callbacks import callbacks_for
+from prune_bench.families import preset
 from prune_bench.overrides import override
-from prune_bench.presets import preset
 from prune_bench.pruning.methods import METHODS
 from prune_bench.sweep.runs.dependencies import dense_of, fine_tunings, label, ranked, recipe, run_id
 

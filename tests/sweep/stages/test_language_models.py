@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from prune_bench.artefacts import load_model, save_model
+from prune_bench.families import preset
 from prune_bench.measurement.fusion import tune
 from prune_bench.overrides import override
-from prune_bench.presets import preset
 from prune_bench.pruning import Infeasible
 from prune_bench.sweep.runs.dependencies import chain, path_of, yardsticks
 from prune_bench.sweep.runs.folders import run_folder

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from prune_bench.artefacts import save_model
+from prune_bench.families import preset
+from prune_bench.families.ctc.pretraining import make_arch
 from prune_bench.models.wav2vec2 import Wav2Vec2
 from prune_bench.overrides import override
-from prune_bench.presets import preset
-from prune_bench.subjects.ctc import make_arch
 from prune_bench.sweep.runs.dependencies import chain, run_id
 from prune_bench.sweep.runs.folders import run_folder
 from prune_bench.sweep.runs.rows import describe, read_rows, write_rows

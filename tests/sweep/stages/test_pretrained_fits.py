@@ -10,11 +10,10 @@ import torch
 
 from prune_bench.artefacts import load_model
 from prune_bench.callbacks import OMP
+from prune_bench.families import experiment_of, preset
 from prune_bench.overrides import override
-from prune_bench.presets import preset
 from prune_bench.pruning.masks import iou
 from prune_bench.pruning.targets import find_targets
-from prune_bench.subjects import subject_of
 from prune_bench.sweep.runs.dependencies import chain, dense_of, fine_tunings
 from prune_bench.sweep.runs.folders import run_folder
 from prune_bench.sweep.runs.rows import read_row, read_rows
@@ -208,7 +207,7 @@ def test_a_fit_without_what_it_starts_from_names_it(make):
 def test_errors_do_not_depend_on_what_shares_a_batch(make, norm, monkeypatch):
     """Those of an encoder that normalises over time would, if its utterances were padded."""
     config = make("dense", 0.0, encoder__norm=norm)
-    corpus, recognizer = open_corpus(config), subject_of(config)
+    corpus, recognizer = open_corpus(config), experiment_of(config)
     model = recognizer.make_task(config.dense, corpus.tokenizer).model.eval()
     torch.nn.init.normal_(model.encoder.transformer.layers[0].attention.v_proj.weight, std=2.0)
     torch.nn.init.normal_(model.feature_extractor.conv_layers[0].layer_norm.weight, std=5.0)

@@ -99,7 +99,7 @@ def test_all_finished_models_of_a_table_are_timed_side_by_side_once(pruned, monk
     assert set(timed) == {rows[0]["run"], rows[1]["run"], "_protocol"}
     assert timed[rows[0]["run"]]["eager"]["blocks"]["median"] > 0
     assert (timed["_protocol"]["seconds"], timed["_protocol"]["input"]) == (0.5, "speech")
-    monkeypatch.setattr(timing, "subject_of", lambda *_: pytest.fail("timed again"))
+    monkeypatch.setattr(timing, "experiment_of", lambda *_: pytest.fail("timed again"))
     STAGES["time"](table, pruned, Reporter(table))
 
 

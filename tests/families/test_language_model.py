@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from prune_bench.families import experiment_of, preset
+from prune_bench.families.language_model.family import SENTENCE, make_arch
 from prune_bench.models.transformer_lm import LanguageModel
-from prune_bench.presets import preset
-from prune_bench.subjects import subject_of
-from prune_bench.subjects.language_model import SENTENCE, make_arch
 from tests.helpers.text import WORDS
 
 
@@ -24,7 +23,7 @@ def dense(config):
 
 def test_operations_are_those_of_the_matrices_and_of_attention(config):
     model = dense(config)
-    found = subject_of(config).count_flops(model)
+    found = experiment_of(config).count_flops(model)
     d, ffn, layers = config.lm.width, config.lm.ffn, config.lm.layers
     matrices, attention = 2 * (4 * d * d + 2 * d * ffn), 2 * 2 * SENTENCE * d
     assert found["blocks"] == layers * (matrices + attention)
@@ -36,8 +35,8 @@ def test_operations_of_layers_without_units_are_counted(config, gone):
     model = dense(config)
     kinds = ("heads", "ffn") if gone == "both" else (gone,)
     small = LanguageModel(model.arch.keep({g.name: [] for g in model.units() if g.kind in kinds}))
-    found = subject_of(config).count_flops(small)
-    assert found["blocks"] < subject_of(config).count_flops(model)["blocks"]
+    found = experiment_of(config).count_flops(small)
+    assert found["blocks"] < experiment_of(config).count_flops(model)["blocks"]
     assert (found["blocks"] == 0) == (gone == "both")
 
 

@@ -1,4 +1,4 @@
-"""A wav2vec 2.0 encoder with a CTC head in a sweep."""
+"""A wav2vec 2.0 encoder with a CTC head: its experiment and its record."""
 
 from __future__ import annotations
 
@@ -10,25 +10,28 @@ import torch
 from torch import Tensor
 
 from prune_bench.artefacts import weights_sha
-from prune_bench.config import EncoderConfig, FitConfig
+from prune_bench.config import Config, FitConfig
+from prune_bench.config.checks import check_heads
 from prune_bench.data import Batch, Corpus, prepare, prepare_unlabelled
 from prune_bench.data.store import derive
-from prune_bench.data.tokenizers import Tokenizer
 from prune_bench.decoding.ctc import collapse
+from prune_bench.families.ctc.presets import PRESETS, shares
+from prune_bench.families.ctc.pretraining import make_arch, make_pretraining
+from prune_bench.families.record import Family, Progress
+from prune_bench.families.speech import SpeechExperiment
 from prune_bench.identity import fingerprint
-from prune_bench.measurement.evaluation import Progress
 from prune_bench.measurement.flops import count_in_passing
 from prune_bench.measurement.size import kept_fractions
 from prune_bench.models.pretrained import load_pretrained, published
-from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch, frames_of, read_convs
+from prune_bench.models.wav2vec2 import Wav2Vec2, Wav2Vec2Arch, frames_of, read_convs
 from prune_bench.pruning.methods import find_method
-from prune_bench.subjects.base import Recognizer
 from prune_bench.tasks.ctc import CtcTask
+from prune_bench.tasks.pretraining import PretrainingTask
 
 HEAD = "aux."
 
 
-class CtcRecognizer(Recognizer):
+class CtcExperiment(SpeechExperiment):
     """Waveforms to units by a pretrained encoder."""
 
     def open(self, cache: Path, progress: bool) -> Corpus:
@@ -36,18 +39,20 @@ class CtcRecognizer(Recognizer):
         made = prepare_unlabelled if self.config.method == "pretraining" else prepare
         return made(self.config, cache, progress)
 
-    def make_task(self, run: FitConfig, tokenizer: Tokenizer) -> CtcTask:
+    def make_task(self, corpus: Corpus, fit: FitConfig, folder: Path) -> CtcTask | PretrainingTask:
+        if self.config.method == "pretraining":
+            return make_pretraining(self.config, corpus.splits["train"], folder)
         config, source = self.config, published(self.config.pretraining, self.config.encoder.size)
         if config.method == "scratch":
             raise ValueError("method=scratch is of task=transducer: compare with method=unpretrained")
         weights = load_pretrained(source) if source else None
         arch = weights.arch if weights else make_arch(config.encoder)
         tuning = config.finetuning
-        model = Wav2Vec2(replace(arch, vocabulary=tokenizer.size), tuning.dropout, tuning.layer_drop)
+        model = Wav2Vec2(replace(arch, vocabulary=corpus.tokenizer.size), tuning.dropout, tuning.layer_drop)
         if weights and config.method != "unpretrained":
             self.adopt(model, weights)
         head_only = 0.0 if find_method(config.method).unfrozen else tuning.head_only
-        return CtcTask(model, run, config.features, head_only, config.seed, tokenizer)
+        return CtcTask(model, fit, config.features, head_only, config.seed, corpus.tokenizer)
 
     def adopt(self, model: Wav2Vec2, source: Wav2Vec2) -> None:
         """The head comes along where its size fits; a pretrained encoder has none of this vocabulary."""
@@ -61,7 +66,7 @@ class CtcRecognizer(Recognizer):
             raise ValueError(f"pretrained weights of another size: {name} does not fit; correct encoder.* or retrain")
         model.load_state_dict(theirs)
 
-    def listen(self, corpus: Corpus, model: Wav2Vec2, cache: Path, progress: Progress) -> Corpus:
+    def cache_frozen(self, corpus: Corpus, model: Wav2Vec2, cache: Path, progress: Progress) -> Corpus:
         """The convolutions' output, in single precision, where it depends on an utterance alone and has the room."""
         store, config = corpus.splits["train"], self.config
         size = sum(frames_of(model.arch.convs, samples) for samples in store.lengths) * model.arch.convs[-1][0] * 4
@@ -92,20 +97,31 @@ class CtcRecognizer(Recognizer):
         return {"kept": kept_fractions(model, dense)}
 
 
-def make_arch(encoder: EncoderConfig) -> Wav2Vec2Arch:
-    """The dense architecture of a configuration, without a head."""
-    layers, width, heads, ffn = encoder.layers, encoder.width, encoder.heads, encoder.ffn
-    if encoder.size == "large":
-        layers, width, heads, ffn = 2 * layers, 4 * width // 3, 4 * heads // 3, 4 * ffn // 3
-    return Wav2Vec2Arch(
-        convs=read_convs(encoder.convs),
-        norm=encoder.norm,
-        conv_bias=encoder.norm == "layer_norm",
-        width=width,
-        head_width=width // heads,
-        position_kernel=encoder.position_kernel,
-        position_groups=encoder.position_groups,
-        norm_first=encoder.norm_first,
-        layers=(BlockArch(heads, ffn),) * layers,
-        normalize=encoder.norm == "layer_norm",
-    )
+def check(config: Config) -> None:
+    """Raise ValueError for widths that the heads do not share evenly, a large encoder's too."""
+    if config.encoder.size == "large" and config.encoder.heads % 3:
+        raise ValueError(f"encoder.heads={config.encoder.heads}: encoder.size=large needs a multiple of 3")
+    check_heads("encoder", config.encoder.width, config.encoder.heads)
+
+
+def pretraining(config: Config) -> Config | None:
+    """The run of an encoder's own pretraining; None where its weights are published or random."""
+    own = config.pretraining.source == "own"
+    return replace(config, method="pretraining", sparsity=0.0, seed=config.pretraining.seed) if own else None
+
+
+FAMILY = Family(
+    name="ctc",
+    kind="wav2vec2",
+    model=Wav2Vec2,
+    arch=Wav2Vec2Arch,
+    experiment=CtcExperiment,
+    presets=PRESETS,
+    reads=("corpus", "features", "tokenizer", "encoder", "pretraining", "finetuning"),
+    data=("corpus", "tokenizer", "features"),
+    choices={"encoder.size": ("base", "large"), "encoder.norm": ("layer_norm", "group_norm")},
+    check=check,
+    shares=shares,
+    pretraining=pretraining,
+    encoder_frames=lambda config, samples: frames_of(read_convs(config.encoder.convs), samples),
+)

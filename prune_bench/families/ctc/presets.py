@@ -91,3 +91,16 @@ def paper() -> Config:
 
 
 PRESETS: dict[str, Callable[[], Config]] = {"smoke": smoke, "tiny": tiny, "small": small, "paper": paper}
+
+# Updates of a fit on fewer labels, as a fraction of those on ten hours: 12k and 15k of 20k, as published for PARP.
+SHARES = {"10min": 0.6, "1h": 0.75}
+# Updates of a large encoder's pretraining, as a fraction of a base one's, where both are to take equally long.
+LARGE_SHARES = {"tiny": 0.35}
+
+
+def shares(config: Config) -> dict[str, float]:
+    """The fraction of a preset's updates that fits want for fewer labels or a larger encoder."""
+    found = dict.fromkeys(("dense.steps", "final.steps"), SHARES.get(config.corpus.labels, 1.0))
+    if config.encoder.size == "large":
+        found["pretraining.fit.steps"] = LARGE_SHARES.get(config.preset, 1.0)
+    return found

@@ -1,41 +1,45 @@
-"""The Conformer-Transducer in a sweep."""
+"""The Conformer-Transducer: its experiment and its record."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from prune_bench.config import FitConfig
+from prune_bench.config import Config, FitConfig
+from prune_bench.config.checks import check_heads
 from prune_bench.data import Corpus
 from prune_bench.data.batches import Batch
-from prune_bench.data.tokenizers import Tokenizer, units_of
+from prune_bench.data.tokenizers import units_of
 from prune_bench.decoding.greedy import decode_greedy
-from prune_bench.measurement.evaluation import Progress
+from prune_bench.families.record import Family, Progress
+from prune_bench.families.speech import SpeechExperiment
+from prune_bench.families.transducer.presets import PRESETS
+from prune_bench.families.transducer.scratch import shrink
 from prune_bench.measurement.flops import count_flops
 from prune_bench.measurement.latency import speech, time_models
 from prune_bench.models.arch import ConformerArch, TransducerArch
 from prune_bench.models.transducer import Transducer
-from prune_bench.subjects.base import Recognizer
-from prune_bench.subjects.scratch import shrink
 from prune_bench.tasks.transducer import TransducerTask
 
 
-class TransducerRecognizer(Recognizer):
+class TransducerExperiment(SpeechExperiment):
     """Log-mel energies to units by a Conformer-Transducer."""
 
-    def make_task(self, run: FitConfig, tokenizer: Tokenizer) -> TransducerTask:
-        config, model = self.config, self.config.model
+    def make_task(self, corpus: Corpus, fit: FitConfig, folder: Path) -> TransducerTask:
+        config, model, tokenizer = self.config, self.config.model, corpus.tokenizer
         arch = TransducerArch.from_config(model, config.features.mels, tokenizer.size)
         arch = replace(arch, units=units_of(tokenizer))
         if config.method == "scratch":
             arch = shrink(arch, config.sparsity)
         return TransducerTask(
             arch,
-            run,
+            fit,
             config.features,
             dropout=model.dropout,
             predictor_dropout=model.predictor_dropout,
@@ -43,9 +47,6 @@ class TransducerRecognizer(Recognizer):
             seed=config.seed,
             tokenizer=tokenizer,
         )
-
-    def adopt(self, model: Transducer, source: Transducer) -> None:
-        model.load_state_dict(source.state_dict())
 
     def recognise(self, model: Transducer, batch: Batch) -> list[list[int]]:
         return decode_greedy(model, batch.features, batch.lengths, self.config.measurement.max_symbols)
@@ -90,3 +91,22 @@ def layer_widths(arch: ConformerArch) -> dict[str, dict[str, int]]:
         }
         for i, layer in enumerate(arch.layers)
     }
+
+
+def check(config: Config) -> None:
+    """Raise ValueError for widths that the heads do not share evenly."""
+    check_heads("model", config.model.width, config.model.heads)
+
+
+FAMILY = Family(
+    name="transducer",
+    model=Transducer,
+    arch=TransducerArch,
+    experiment=TransducerExperiment,
+    presets=PRESETS,
+    reads=("corpus", "features", "tokenizer", "model"),
+    data=("corpus", "tokenizer", "features"),
+    choices={"model.predictor": ("stateless", "lstm")},
+    check=check,
+    encoder_frames=lambda config, frames: math.ceil(frames / config.model.subsampling),
+)

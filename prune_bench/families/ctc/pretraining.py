@@ -1,4 +1,4 @@
-"""A wav2vec 2.0 encoder's own pretraining in a sweep."""
+"""A wav2vec 2.0 encoder and its own pretraining."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from pathlib import Path
 
 import torch
 
-from prune_bench.config import Config
+from prune_bench.config import Config, EncoderConfig
 from prune_bench.data.store import FeatureStore, cached
-from prune_bench.models.wav2vec2 import Wav2Vec2
-from prune_bench.subjects.ctc import make_arch
+from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch, read_convs
 from prune_bench.tasks.pretraining import PretrainingTask
 from prune_bench.tasks.units import AcousticUnits
 
@@ -29,3 +28,22 @@ def make_pretraining(config: Config, store: FeatureStore, folder: Path) -> Pretr
 
     units.centres.copy_(torch.load(cached(folder / "units.pt", find), weights_only=True))
     return PretrainingTask(model, units, heard)
+
+
+def make_arch(encoder: EncoderConfig) -> Wav2Vec2Arch:
+    """The dense architecture of a configuration, without a head."""
+    layers, width, heads, ffn = encoder.layers, encoder.width, encoder.heads, encoder.ffn
+    if encoder.size == "large":
+        layers, width, heads, ffn = 2 * layers, 4 * width // 3, 4 * heads // 3, 4 * ffn // 3
+    return Wav2Vec2Arch(
+        convs=read_convs(encoder.convs),
+        norm=encoder.norm,
+        conv_bias=encoder.norm == "layer_norm",
+        width=width,
+        head_width=width // heads,
+        position_kernel=encoder.position_kernel,
+        position_groups=encoder.position_groups,
+        norm_first=encoder.norm_first,
+        layers=(BlockArch(heads, ffn),) * layers,
+        normalize=encoder.norm == "layer_norm",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +13,15 @@ from prune_bench.data import Corpus
 from prune_bench.data.batches import Examples
 from prune_bench.data.store import FeatureStore, created, write_store
 from prune_bench.data.tokenizers import Characters
+from prune_bench.families import preset
+from prune_bench.families.ctc.family import CtcExperiment
+from prune_bench.families.ctc.pretraining import make_arch
 from prune_bench.models.wav2vec2 import Wav2Vec2
 from prune_bench.overrides import override
-from prune_bench.presets import preset
-from prune_bench.subjects.ctc import CtcRecognizer, make_arch
 
 CONFIG = override(preset("smoke", "ctc"), {"encoder.width": 12, "encoder.ffn": 24, "encoder.position_groups": 4})
 ARCH = make_arch(CONFIG.encoder)
+CORPUS = Corpus({}, Characters("abc"))
 
 
 def make_model(vocabulary, seed=0, **changes):
@@ -27,7 +30,7 @@ def make_model(vocabulary, seed=0, **changes):
 
 
 def test_a_task_starts_from_random_weights_with_a_head_for_its_tokenizer():
-    task = CtcRecognizer(CONFIG).make_task(CONFIG.final, Characters("abc"))
+    task = CtcExperiment(CONFIG).make_task(CORPUS, CONFIG.final, Path())
     assert task.model.arch == replace(ARCH, vocabulary=4)
     assert task.fit is CONFIG.final
 
@@ -35,14 +38,14 @@ def test_a_task_starts_from_random_weights_with_a_head_for_its_tokenizer():
 @pytest.mark.parametrize(("method", "updates"), [("omp", 5), ("dense", 5), ("parp_p", 0), ("unpretrained", 0)])
 def test_the_head_begins_alone_but_in_parp(method, updates):
     config = override(CONFIG, {"method": method, "finetuning.head_only": 0.5, "final.steps": 10})
-    assert CtcRecognizer(config).make_task(config.final, Characters("abc")).head_updates == updates
+    assert CtcExperiment(config).make_task(CORPUS, config.final, Path()).head_updates == updates
 
 
 @pytest.mark.parametrize(("vocabulary", "head_comes_along"), [(0, False), (7, False), (4, True)])
 def test_weights_come_along_and_the_head_where_it_fits(vocabulary, head_comes_along):
     model, source = make_model(4), make_model(vocabulary, seed=1)
     head = model.aux.weight.clone()
-    CtcRecognizer(CONFIG).adopt(model, source)
+    CtcExperiment(CONFIG).adopt(model, source)
     theirs = source.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in model.encoder.state_dict(prefix="encoder.").items())
     assert torch.equal(model.aux.weight, source.aux.weight if head_comes_along else head)
@@ -53,19 +56,19 @@ def test_weights_of_another_size_are_refused_by_name(changes):
     model = make_model(4)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(ValueError, match=r"pretrained weights of another size: encoder\.transformer\..* does not fit"):
-        CtcRecognizer(CONFIG).adopt(model, make_model(0, seed=1, **changes))
+        CtcExperiment(CONFIG).adopt(model, make_model(0, seed=1, **changes))
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
 def test_published_weights_are_read_from_their_checkpoint(tmp_path, monkeypatch):
     published = make_model(0, seed=3, norm="group_norm", conv_bias=False, normalize=False)
-    monkeypatch.setattr("prune_bench.subjects.ctc.load_pretrained", lambda source: published)
+    monkeypatch.setattr("prune_bench.families.ctc.family.load_pretrained", lambda source: published)
     config = override(CONFIG, {"pretraining.source": "elsewhere"})
-    model = CtcRecognizer(config).make_task(config.final, Characters("abc")).model
+    model = CtcExperiment(config).make_task(CORPUS, config.final, Path()).model
     assert model.arch == replace(published.arch, vocabulary=4)
     assert torch.equal(model.encoder.feature_projection.projection.weight,
                        published.encoder.feature_projection.projection.weight)  # fmt: skip
-    fresh = CtcRecognizer(replace(config, method="unpretrained")).make_task(config.final, Characters("abc")).model
+    fresh = CtcExperiment(replace(config, method="unpretrained")).make_task(CORPUS, config.final, Path()).model
     assert not torch.equal(fresh.encoder.feature_projection.projection.weight,
                            published.encoder.feature_projection.projection.weight)  # fmt: skip
 
@@ -80,11 +83,11 @@ def make_corpus(path):
 
 
 def test_convolutions_are_computed_once_and_train_the_same(tmp_path):
-    corpus, recognizer, told = make_corpus(tmp_path / "store"), CtcRecognizer(CONFIG), []
-    task = recognizer.make_task(CONFIG.final, corpus.tokenizer)
+    corpus, recognizer, told = make_corpus(tmp_path / "store"), CtcExperiment(CONFIG), []
+    task = recognizer.make_task(corpus, CONFIG.final, tmp_path)
     task.eval()
     for _ in range(2):
-        heard = recognizer.listen(corpus, task.model, tmp_path, lambda *progress: told.append(progress)).heard
+        heard = recognizer.cache_frozen(corpus, task.model, tmp_path, lambda *progress: told.append(progress)).heard
     assert told == [(1, 3), (2, 3), (3, 3)]
     losses = []
     for store in (corpus.splits["train"], heard):
@@ -102,23 +105,23 @@ def test_convolutions_are_computed_once_and_train_the_same(tmp_path):
 )
 def test_convolutions_are_not_kept_without_room_or_where_each_fit_or_batch_has_its_own(tmp_path, changes, norm):
     corpus, model = make_corpus(tmp_path / "store"), make_model(4, norm=norm, conv_bias=norm == "layer_norm")
-    assert CtcRecognizer(override(CONFIG, changes)).listen(corpus, model, tmp_path, print) is corpus
+    assert CtcExperiment(override(CONFIG, changes)).cache_frozen(corpus, model, tmp_path, print) is corpus
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["store"]
 
 
 def test_other_convolutions_or_speech_are_other_stores(tmp_path):
-    corpus, recognizer = make_corpus(tmp_path / "store"), CtcRecognizer(CONFIG)
+    corpus, recognizer = make_corpus(tmp_path / "store"), CtcExperiment(CONFIG)
     other = Corpus({"train": corpus.splits["train"].select([1, 0], {})}, corpus.tokenizer)
     quiet = make_model(4, epsilon=1e-7)
     for model, one in (
         (make_model(4), corpus), (make_model(4, seed=1), corpus), (make_model(4), other), (quiet, corpus),
     ):  # fmt: skip
-        recognizer.listen(one, model, tmp_path, lambda *_: None)
+        recognizer.cache_frozen(one, model, tmp_path, lambda *_: None)
     assert len([path for path in (tmp_path / "heard").iterdir() if path.is_dir()]) == 4
 
 
 def test_norms_over_time_are_evaluated_one_utterance_at_a_time():
-    recognizer = CtcRecognizer(CONFIG)
+    recognizer = CtcExperiment(CONFIG)
     assert recognizer.batch_frames(make_model(4)) == CONFIG.measurement.batch_frames
     assert recognizer.batch_frames(make_model(4, norm="group_norm", conv_bias=False)) == 1
 
@@ -127,7 +130,7 @@ def test_a_row_tells_what_is_left_of_each_matrix():
     dense, model = make_model(4), make_model(4)
     name = dense.block_matrices()[0]
     dict(model.named_parameters())[name].data[:, ::2] = 0
-    kept = CtcRecognizer(CONFIG).describe(model, dense)["kept"]
+    kept = CtcExperiment(CONFIG).describe(model, dense)["kept"]
     sizes = {key: value.numel() for key, value in dense.named_parameters()}
     assert kept.pop(name) == (0.5, sizes[name])
     assert kept == {key: (1.0, sizes[key]) for key in kept}
@@ -136,7 +139,7 @@ def test_a_row_tells_what_is_left_of_each_matrix():
 
 def test_operations_of_a_second_by_hand():
     config = override(CONFIG, {"pruning.reference_seconds": 1.0, "encoder.layers": 1})
-    flops = CtcRecognizer(config).count_flops(Wav2Vec2(make_arch(config.encoder)))
+    flops = CtcExperiment(config).count_flops(Wav2Vec2(make_arch(config.encoder)))
     frames, width, ffn = 49, 12, 24
     assert flops["blocks"] == 2 * frames * (4 * width**2 + 2 * width * ffn) + 4 * frames**2 * width
     assert flops["encoder"] > flops["blocks"]
@@ -145,4 +148,4 @@ def test_operations_of_a_second_by_hand():
 def test_the_dense_model_of_a_size_is_not_offered():
     config = replace(CONFIG, method="scratch", sparsity=0.5)
     with pytest.raises(ValueError, match="method=unpretrained"):
-        CtcRecognizer(config).make_task(config.final, Characters("abc"))
+        CtcExperiment(config).make_task(CORPUS, config.final, Path())

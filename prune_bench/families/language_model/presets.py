@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from prune_bench.config import Config, FitConfig
-from prune_bench.presets import transducer
+from prune_bench.families.transducer import presets as transducer
 
 
 def beside(name: str, dense: FitConfig, final: FitConfig) -> Config:

@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from prune_bench.config import ModelConfig
+from prune_bench.families.language_model.scratch import matrix_weights
+from prune_bench.families.language_model.scratch import shrink as shrink_language_model
+from prune_bench.families.transducer.scratch import shrink
 from prune_bench.measurement.size import measure_size
 from prune_bench.models.arch import BlockArch, TransducerArch, block_weights
 from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch
 from prune_bench.pruning import Infeasible
-from prune_bench.subjects.scratch import matrix_weights, shrink, shrink_language_model
 
 ARCH = TransducerArch.from_config(ModelConfig(), mels=80, vocabulary=129)
 LANGUAGE = LanguageModelArch(129, 128, 32, (BlockArch(4, 512),) * 4)

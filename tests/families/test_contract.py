@@ -11,14 +11,14 @@ from torch.utils.data import DataLoader
 from prune_bench.artefacts import load_model, save_model
 from prune_bench.callbacks import RP, callbacks_for
 from prune_bench.compaction import largest_difference
+from prune_bench.data import Corpus
 from prune_bench.data.batches import Batch
 from prune_bench.data.text.batches import TextBatch
 from prune_bench.data.tokenizers import Characters
+from prune_bench.families import FAMILIES, experiment_of, preset
 from prune_bench.measurement.size import measure_size
 from prune_bench.overrides import override
-from prune_bench.presets import preset
 from prune_bench.pruning.methods import METHODS
-from prune_bench.subjects import SUBJECTS, subject_of
 from tests.helpers.strangers import trainer
 
 STEPS = 10
@@ -57,7 +57,7 @@ def batches(task, config):
     return [Batch(features, lengths, targets, torch.full((2,), 4), torch.arange(2))]
 
 
-@pytest.mark.parametrize("task", SUBJECTS)
+@pytest.mark.parametrize("task", FAMILIES.names)
 @pytest.mark.parametrize(("name", "structure"), CASES, ids=["-".join(case) for case in CASES])
 def test_a_method_keeps_its_promise(tmp_path, task, name, structure):
     method, sparsity = METHODS[name], 0.1 if name in FEW or structure in FEW else 0.5
@@ -65,8 +65,8 @@ def test_a_method_keeps_its_promise(tmp_path, task, name, structure):
     config = override(preset("smoke", task), {**values, "pruning.sizes": ""} if "sizes" in method.knobs else values)
     if method.family == "none":
         pytest.skip(f"{name} removes nothing")
-    subject = subject_of(config)
-    module = subject.make_task(config.final, TOKENIZER)
+    experiment = experiment_of(config)
+    module = experiment.make_task(Corpus({}, TOKENIZER), config.final, tmp_path)
     dense = measure_size(copy.deepcopy(module.model))["blocks"]
     drawn = RP(sparsity, structure=structure).choose(module.model) if method.ranked == "chance" else None
     (pruning,) = callbacks_for(config, drawn)
@@ -82,7 +82,7 @@ def test_a_method_keeps_its_promise(tmp_path, task, name, structure):
         size = measure_size(kept)["blocks_nonzero"]
         assert size / dense == pytest.approx(1 - sparsity, abs=grain)
         assert pruning.achieved == pytest.approx(sparsity, abs=grain)
-    assert largest_difference(module.model, kept, *subject.example(kept)) < 1e-4
+    assert largest_difference(module.model, kept, *experiment.example(kept)) < 1e-4
     save_model(kept, tmp_path / "model")
     loaded = load_model(tmp_path / "model").state_dict()
     assert all(torch.equal(value, loaded[key]) for key, value in kept.state_dict().items())

@@ -1,8 +1,9 @@
-"""A language model in a sweep."""
+"""A language model: its experiment and its record."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,42 +12,38 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from prune_bench.config import Config, FitConfig, LanguageModelConfig
+from prune_bench.config.checks import check_heads, check_numbers
 from prune_bench.data.text.batches import TextData
 from prune_bench.data.text.corpus import TextCorpus, prepare_text
 from prune_bench.data.tokenizers import Tokenizer, units_of
-from prune_bench.measurement.evaluation import Progress
+from prune_bench.families.language_model.presets import PRESETS
+from prune_bench.families.language_model.scratch import shrink
+from prune_bench.families.record import Experiment, Family, Progress
 from prune_bench.measurement.lm_latency import time_language_models
 from prune_bench.measurement.perplexity import measure_perplexity
 from prune_bench.measurement.size import kept_fractions
 from prune_bench.models.arch import BlockArch
 from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch
-from prune_bench.subjects.scratch import shrink_language_model
 from prune_bench.tasks.language_model import LanguageModelTask
 
 JUDGED = ("dev", "test")
 SENTENCE = 32  # units that costs are counted over
 
 
-class LanguageModelSubject:
+class LanguageModelExperiment(Experiment):
     """The next unit from those before it."""
-
-    def __init__(self, config: Config):
-        self.config = config
 
     def open(self, cache: Path, progress: bool) -> TextCorpus:
         return prepare_text(self.config, cache, progress)
 
-    def make_data(self, corpus: TextCorpus, run: FitConfig) -> TextData:
-        return TextData(corpus.splits, run, self.config.seed)
+    def make_data(self, corpus: TextCorpus, fit: FitConfig) -> TextData:
+        return TextData(corpus.splits, fit, self.config.seed)
 
-    def make_task(self, run: FitConfig, tokenizer: Tokenizer) -> LanguageModelTask:
-        lm, arch = self.config.lm, make_arch(self.config.lm, tokenizer)
+    def make_task(self, corpus: TextCorpus, fit: FitConfig, folder: Path) -> LanguageModelTask:
+        lm, arch = self.config.lm, make_arch(self.config.lm, corpus.tokenizer)
         if self.config.method == "scratch":
-            arch = shrink_language_model(arch, self.config.sparsity)
-        return LanguageModelTask(LanguageModel(arch, lm.dropout), run, self.config.seed)
-
-    def adopt(self, model: LanguageModel, source: LanguageModel) -> None:
-        model.load_state_dict(source.state_dict())
+            arch = shrink(arch, self.config.sparsity)
+        return LanguageModelTask(LanguageModel(arch, lm.dropout), fit, self.config.seed)
 
     def judge(self, model: LanguageModel, corpus: TextCorpus, progress: Progress) -> dict[str, Any]:
         """Perplexities of development and test text."""
@@ -95,3 +92,36 @@ def make_arch(lm: LanguageModelConfig, tokenizer: Tokenizer) -> LanguageModelArc
         embeddings=lm.embeddings,
         units=units_of(tokenizer),
     )
+
+
+def check(config: Config) -> None:
+    """Raise ValueError for a width that the heads do not share evenly, and for fusion with other units."""
+    if not config.lm.head_width:
+        check_heads("lm", config.lm.width, config.lm.heads)
+    for key in ("weights", "internal"):
+        check_numbers(f"fusion.{key}", getattr(config.fusion, key))
+    if config.measurement.fused and config.text.units != "speech":
+        raise ValueError(f"text.units={config.text.units}: measurement.fused=true needs text.units=speech")
+
+
+def recogniser(config: Config) -> Config:
+    """The dense run of the recogniser that a language model is fused with: one for all seeds."""
+    return replace(config, task="transducer", method="dense", sparsity=0.0, seed=0, dense=config.fusion.fit)
+
+
+FAMILY = Family(
+    name="language_model",
+    model=LanguageModel,
+    arch=LanguageModelArch,
+    experiment=LanguageModelExperiment,
+    presets=PRESETS,
+    reads=("corpus", "tokenizer", "text", "lm"),
+    data=("corpus", "tokenizer", "features", "text"),
+    choices={
+        "text.name": ("espeak", "wikitext2", "librispeech-lm", "files"),
+        "text.units": ("speech", "text"),
+        "text.on_bad": ("fail", "skip"),
+    },
+    check=check,
+    recogniser=recogniser,
+)

@@ -1,0 +1,37 @@
+"""The families of models that a sweep trains, by `task`: a new one is a folder with its record, and a line here."""
+
+from __future__ import annotations
+
+from prune_bench.config import Config
+from prune_bench.families.record import Experiment, Family
+from prune_bench.registry import Registry, suggest
+
+FAMILIES: Registry[Family] = Registry(
+    "task",
+    "FAMILY",
+    {
+        "transducer": "prune_bench.families.transducer.family",
+        "ctc": "prune_bench.families.ctc.family",
+        "language_model": "prune_bench.families.language_model.family",
+    },
+)
+
+__all__ = ["FAMILIES", "Experiment", "Family", "experiment_of", "family_of", "preset"]
+
+
+def family_of(config: Config) -> Family:
+    """The family that `config` describes a model of."""
+    return FAMILIES.find(config.task)
+
+
+def experiment_of(config: Config) -> Experiment:
+    """What a sweep asks about the model that `config` describes."""
+    return family_of(config).experiment(config)
+
+
+def preset(name: str, task: str = "transducer") -> Config:
+    """The named preset of a family. ValueError with a suggestion for an unknown name."""
+    presets = FAMILIES.find(task).presets
+    if name not in presets:
+        raise ValueError(suggest(name, list(presets), "preset"))
+    return presets[name]()

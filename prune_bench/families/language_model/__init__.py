@@ -1,0 +1,1 @@
+"""A Transformer language model, alone or in fusion with the Conformer-Transducer."""

@@ -1,0 +1,1 @@
+"""The Conformer-Transducer."""
