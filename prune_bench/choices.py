@@ -60,7 +60,7 @@ def check(config: Config) -> None:
         if fit.schedule == "tri_stage" and fit.warmup + fit.hold > 1:
             raise ValueError(f"{name}.warmup={fit.warmup} and {name}.hold={fit.hold}: together at most 1")
     check_language(config.corpus)
-    check_numbers("pruning.sizes", config.pruning.sizes or "0")
+    check_numbers("pruning.intermediate", config.pruning.intermediate or "0")
     if config.measurement.fused and family_of(config).recogniser is None:
         raise ValueError(f"measurement.fused=true: models of task={config.task} help no recogniser")
     for family in FAMILIES:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
+from functools import cache
 from typing import Any
 
 from prune_bench.config import Config, to_dict
+from prune_bench.config.history import FORMER_NAMES, flatten, version_of
 from prune_bench.families import FAMILIES
 
-INCIDENTAL = ("download", "accelerator", "checkpoint_every")
+INCIDENTAL = {  # keys of any section that shape no run, and what they say instead
+    "download": "how a corpus gets there",
+    "accelerator": "where a fit executes",
+    "checkpoint_every": "how often a fit saves",
+}
 
 
-def fingerprint(values: Any) -> str:
-    """Twelve hex digits that name a JSON-able value."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+def fingerprint(values: Any, digits: int = 12) -> str:
+    """Hex digits that name a JSON-able value."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:digits]
 
 
 def sections(task: str, method: str) -> tuple[str, ...]:
@@ -32,24 +39,30 @@ def sections(task: str, method: str) -> tuple[str, ...]:
 
 
 def shape(values: Mapping[str, Any], sections: Sequence[str], knobs: Sequence[str] | None = None) -> dict[str, Any]:
-    """Those sections of a configuration's plain `values`, of `pruning` only the `knobs`.
-
-    Where a fit executes, how often it saves and whether data may be downloaded shape nothing and are left out.
-    """
+    """Those sections of plain `values` by dotted key, of `pruning` the `knobs` alone, without `INCIDENTAL` keys."""
     kept = {section: values[section] for section in sections if section in values}
     if knobs is not None and "pruning" in kept:
         kept["pruning"] = {key: kept["pruning"][key] for key in knobs}
-    return _without_incidental(kept)
-
-
-def _without_incidental(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_incidental(value) if isinstance(value, Mapping) else value
-        for key, value in values.items()
-        if key not in INCIDENTAL
-    }
+    return {key: value for key, value in flatten(kept).items() if key.rpartition(".")[2] not in INCIDENTAL}
 
 
 def identity(config: Config, *sections: str, knobs: Sequence[str] | None = None) -> str:
-    """The hash of the sections that shape a stage; of `pruning` only the `knobs`."""
-    return fingerprint(shape(to_dict(config), sections, knobs))
+    """The hash of the sections that shape a stage; of `pruning` only the `knobs`.
+
+    Defaults are left out and each section's version of them is hashed instead, so that a new key moves no name and a
+    changed default moves all. A renamed key counts under its former name.
+    """
+    plain = {section: to_dict(part) if is_dataclass(part := getattr(config, section)) else part for section in sections}
+    defaults = default_values(type(config))  # type: ignore[arg-type]
+    named = {
+        FORMER_NAMES.get(key, key): value
+        for key, value in shape(plain, sections, knobs).items()
+        if "." not in key or key not in defaults or value != defaults[key]
+    }
+    return fingerprint([{section: version_of(section) for section in sections}, named], digits=16)
+
+
+@cache
+def default_values(kind: Callable[[], Config]) -> dict[str, Any]:
+    """Every default of a configuration class by dotted key."""
+    return flatten(to_dict(kind()))

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from prune_bench.choices import check, choices
 from prune_bench.config import Config
+from prune_bench.config.history import RENAMED
 from prune_bench.families import family_of
 from prune_bench.registry import suggest
 
@@ -57,6 +58,8 @@ def override(base: Config, values: Mapping[str, Any]) -> Config:
     """A copy of `base` with dotted keys replaced and checked. ValueError names the unknown key or value."""
     known, allowed = flat_keys(base), choices(base)
     for key, value in values.items():
+        if key in RENAMED:
+            raise ValueError(f"{key} is renamed to {RENAMED[key]}: write {RENAMED[key]}={value}")
         if key not in known and not key.startswith("execution.slurm."):
             raise ValueError(suggest(key, [*known, *ALIASES], "key"))
         if key in allowed and value not in allowed[key]:

@@ -61,7 +61,7 @@ def run(
 
 def interval_of(config: Config) -> int:
     """Updates between two removals of the gradual run that delivers all sizes."""
-    sizes = read_sizes(config.pruning.sizes)
+    sizes = read_sizes(config.pruning.intermediate)
     (callback,) = callbacks_for(replace(config, method="taylor_gradual", sparsity=max(sizes)))
     assert isinstance(callback, Gradual)
     return callback.interval or 1

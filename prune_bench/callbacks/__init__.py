@@ -46,7 +46,7 @@ def _taylor(config: Config, method: Method, mask: Mask) -> Callback:
 
 
 def _gradual(config: Config, method: Method, mask: Mask) -> Callback:
-    sizes = read_sizes(config.pruning.sizes, below=config.sparsity)
+    sizes = read_sizes(config.pruning.intermediate, below=config.sparsity)
     return Gradual(
         config.sparsity,
         ramp=config.pruning.progress,

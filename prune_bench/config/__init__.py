@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from prune_bench.config.data import CorpusConfig, FeatureConfig, TextConfig, TokenizerConfig
 from prune_bench.config.execution import ExecutionConfig, FusionConfig, MeasurementConfig, WandbConfig
 from prune_bench.config.fits import FitConfig
+from prune_bench.config.history import translate
 from prune_bench.config.models import (
     EncoderConfig,
     FinetuningConfig,
@@ -75,9 +76,13 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def from_dict(values: dict[str, Any]) -> Config:
-    """The Config that `to_dict` gave. ValueError for a key that no Config has."""
+    """The Config whose `to_dict` gave `values` in this version or an earlier one.
+
+    Raises:
+        ValueError: a key that no version has, or a value of the wrong type.
+    """
     try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), values))
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), translate(values)))
     except OmegaConfBaseException as error:
         raise ValueError(f"not a run configuration: {str(error).splitlines()[0]}") from None
     assert isinstance(config, Config)

@@ -1,4 +1,4 @@
-"""What is heard, and how it is written."""
+"""Speech, text, features and tokens."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class FeatureConfig:
 class TokenizerConfig:
     """`kind` is `characters`, `sentencepiece` or `words` (tokens apart by spaces: phones, too).
 
-    `size` counts sentencepiece units without the blank.
+    `size` is the number of sentencepiece tokens without the blank.
     """
 
     kind: str = "sentencepiece"
@@ -67,12 +67,13 @@ class TokenizerConfig:
 
 @dataclass
 class TextConfig:
-    """What a language model reads: sentences of `espeak`'s generator, files of `wikitext2` or `librispeech-lm` in
+    """Text of a language model: sentences of `espeak`'s generator, files of `wikitext2` or `librispeech-lm` in
     folder `root`, or `files`, named in `train`, `dev` and `test` and joined with `+`.
 
-    Where `dev` or `test` is empty, the transcripts of the speech corpus stand in. `units` are those of the recogniser
-    ("speech"), so that both can be fused, or learned from the text itself ("text"). Lines of more than `longest` units
-    are cut between words. `sentences` is how many `espeak` draws; `on_bad` is what a line that cannot be spelled does.
+    Where `dev` or `test` is empty, the transcripts of the speech corpus stand in. The `tokens` are the recogniser's
+    ("speech"), as shallow fusion needs, or learned from the text itself ("text"). Lines of more than `max_tokens` are
+    cut between words. `sentences` is how many `espeak` draws; `on_bad` says what is done with a line that the tokenizer
+    cannot encode.
     """
 
     name: str = "espeak"
@@ -80,8 +81,8 @@ class TextConfig:
     train: str = ""
     dev: str = ""
     test: str = ""
-    units: str = "speech"
+    tokens: str = "speech"
     sentences: int = 100000
-    longest: int = 64
+    max_tokens: int = 64
     on_bad: str = "fail"
     seed: int = 0

@@ -1,4 +1,4 @@
-"""How a model is judged, and where everything happens."""
+"""How a model is measured, and where everything executes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from prune_bench.config.fits import FitConfig
 
 @dataclass
 class MeasurementConfig:
-    """How a finished model is judged. Timing uses one thread and one utterance of fixed length.
+    """How a finished model is measured. Timing uses one thread and one utterance of fixed length.
 
-    A `fused` language model is judged by the error rates of the recogniser that it helps, too.
+    With `fused`, a language model is also evaluated by the error rates of a recogniser under shallow fusion.
     """
 
     batch_frames: int = 40000
@@ -24,11 +24,11 @@ class MeasurementConfig:
 
 @dataclass
 class FusionConfig:
-    """How a language model helps a recogniser: beam search with shallow fusion.
+    """Shallow fusion of a language model with a recogniser, by beam search.
 
     The dense language model's weight, and that of the internal one, are chosen on development speech among `weights`
     and `internal`, joined with `+`; of each development and test split the first `utterances` are decoded, 0 for all.
-    `fit` is how the recogniser was trained, as `dense` is the language model's recipe.
+    `fit` is the training of the recogniser, as `dense` is that of the language model.
     """
 
     beam: int = 8
@@ -50,7 +50,7 @@ class WandbConfig:
 class ExecutionConfig:
     """Where and how runs execute; never part of a run's identity.
 
-    What layers that are not trained make of training speech is computed once if it takes up to `heard_gb` GB of disk.
+    Outputs of frozen front-end layers for the training speech are cached if they take at most `feature_cache_gb` GB.
     """
 
     output: str = "output"
@@ -59,4 +59,4 @@ class ExecutionConfig:
     launcher: str = "local"
     slurm: dict[str, str] = field(default_factory=dict)
     progress: bool = True
-    heard_gb: float = 4.0
+    feature_cache_gb: float = 4.0

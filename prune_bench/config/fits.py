@@ -1,4 +1,4 @@
-"""How a training run goes."""
+"""One training run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is trained."""
+"""Models and their pretraining."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class PretrainingConfig:
     `source` is `own`, `random`, or published weights: a bundle's name (`wav2vec2-base`, `xlsr-53`), a Hugging Face
     folder, a fairseq checkpoint; behind a `+` those for several `languages`. `wav2vec2` is short for the bundle in the
     encoder's size, and XLSR-53.
-    Languages join with `+` and share `utterances` evenly; `corpus`, `root` and `train` say whose audio is heard.
-    Each frame starts a hidden stretch of `length` frames with chance `start`; `clusters` units are predicted, and a
-    visible frame counts `visible` times as much as a hidden one (0 in HuBERT).
+    Languages join with `+` and share `utterances` evenly; `corpus`, `root` and `train` say which audio.
+    A masked span of `length` frames starts at each frame with probability `start`; the targets are `clusters` cluster
+    indices, and an unmasked frame has `visible` times the weight of a masked one (0 in HuBERT).
     """
 
     source: str = "own"
@@ -85,10 +85,10 @@ class FinetuningConfig:
 
 @dataclass
 class LanguageModelConfig:
-    """A causal Transformer before any pruning; in its fits `frames` count units.
+    """A causal Transformer before any pruning; in its fits `frames` count tokens.
 
-    A head is `head_width` wide, or with 0 as wide as makes all heads together as wide as the stream. `tied` reads and
-    scores units by one matrix; with `embeddings` that matrix can be pruned and counts towards a sparsity.
+    A head is `head_width` wide, with 0 `width / heads`. With `tied`, one matrix serves as input and output embedding;
+    with `embeddings` it can be pruned and counts towards a sparsity.
     """
 
     layers: int = 4

@@ -1,4 +1,4 @@
-"""How a model is made smaller."""
+"""Pruning."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 class PruningConfig:
     """Knobs of the pruning methods; fractions are of the fit's updates.
 
-    `interval` is how often PARP and gradual pruning act, `progress` where they reach a rising target, `round` the
-    length of a round of IMP, `mask_language` whose mask is transferred, `calibration` how long batches are heard before
-    one-shot Taylor pruning. `sizes`, sparsities joined with `+`, are all taken from one gradual run, in equal parts of
-    it, of which `interval` and `progress` are then fractions; with none each is a run of its own. The rest is L0's.
+    `interval` is how often PARP and gradual pruning update the mask, `progress` where a rising sparsity reaches its
+    target, `round` the length of a round of IMP, `mask_language` whose mask is transferred, `calibration` how long
+    gradients are accumulated before one-shot Taylor pruning. `intermediate` are sparsities, joined with `+`, that one
+    gradual run to the largest of them saves on its way, each at the end of an equal part of the fit, of which
+    `interval` and `progress` are then fractions; without any, each sparsity is a run of its own. The rest is L0's.
     """
 
     structure: str = "groups"
@@ -22,7 +23,7 @@ class PruningConfig:
     round: float = 0.2
     mask_language: str = ""
     calibration: float = 0.1
-    sizes: str = ""
+    intermediate: str = ""
     ramp: float = 0.3
     settle: float = 0.6
     mask_learning_rate: float = 5e-2

@@ -111,7 +111,7 @@ _GRADUAL = replace(
     structure="weights, groups or rank components",
     schedule="cubic",
     ranked="start",
-    knobs=("structure", "interval", "progress", "sizes"),
+    knobs=("structure", "interval", "progress", "intermediate"),
     source="Zhu & Gupta, 2017; arXiv 2310.03424",
 )
 _SVD = Method(

@@ -62,7 +62,9 @@ def batches(task, config):
 def test_a_method_keeps_its_promise(tmp_path, task, name, structure):
     method, sparsity = METHODS[name], 0.1 if name in FEW or structure in FEW else 0.5
     values = {"method": name, "sparsity": sparsity, "pruning.structure": structure, "final.steps": STEPS}
-    config = override(preset("smoke", task), {**values, "pruning.sizes": ""} if "sizes" in method.knobs else values)
+    config = override(
+        preset("smoke", task), {**values, "pruning.intermediate": ""} if "intermediate" in method.knobs else values
+    )
     if method.family == "none":
         pytest.skip(f"{name} removes nothing")
     experiment = experiment_of(config)

@@ -101,7 +101,11 @@ def test_convolutions_are_computed_once_and_train_the_same(tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "norm"),
-    [({"execution.heard_gb": 1e-6}, "layer_norm"), ({"method": "unpretrained"}, "layer_norm"), ({}, "group_norm")],
+    [
+        ({"execution.feature_cache_gb": 1e-6}, "layer_norm"),
+        ({"method": "unpretrained"}, "layer_norm"),
+        ({}, "group_norm"),
+    ],
 )
 def test_convolutions_are_not_kept_without_room_or_where_each_fit_or_batch_has_its_own(tmp_path, changes, norm):
     corpus, model = make_corpus(tmp_path / "store"), make_model(4, norm=norm, conv_bias=norm == "layer_norm")

@@ -46,7 +46,7 @@ def test_a_model_of_an_unknown_family_is_named_by_its_file(tmp_path):
         ("transducer", {"model.heads": 5}, "model.width=144 is not a multiple of model.heads=5"),
         ("ctc", {"encoder.heads": 5}, "encoder.width=192 is not a multiple of encoder.heads=5"),
         ("language_model", {"lm.heads": 5}, "lm.width=128 is not a multiple of lm.heads=5"),
-        ("language_model", {"measurement.fused": True, "text.units": "text"}, "needs text.units=speech"),
+        ("language_model", {"measurement.fused": True, "text.tokens": "text"}, "needs text.tokens=speech"),
         ("ctc", {"measurement.fused": True}, "models of task=ctc help no recogniser"),
         ("ctc", {"encoder.size": "huge"}, "unknown value for encoder.size: 'huge'"),
         ("transducer", {"fusion.fit.precision": "16"}, "unknown value for fusion.fit.precision: '16'"),

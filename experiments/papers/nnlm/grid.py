@@ -20,7 +20,7 @@ FUSED: Setting = (("measurement.fused", True),)
 
 def delivering(sizes: tuple[float, ...] = ()) -> Setting:
     """The sizes that a gradual run delivers on its way; none if it goes straight to its end."""
-    return (("pruning.sizes", "+".join(map(str, sizes))),)
+    return (("pruning.intermediate", "+".join(map(str, sizes))),)
 
 
 def pruned_as(structure: str) -> Setting:

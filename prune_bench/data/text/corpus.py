@@ -41,7 +41,7 @@ def prepare_text(config: Config, cache: str | Path, progress: bool = True) -> Te
     Raises ValueError, naming the file, the line and the remedy, for text that cannot be used.
     """
     text, cache = config.text, Path(cache)
-    speech = prepare(replace(config, task="transducer"), cache, progress) if text.units == "speech" else None
+    speech = prepare(replace(config, task="transducer"), cache, progress) if text.tokens == "speech" else None
     said = transcripts(speech)
     if speech is None:
         head = list(islice(filter(None, (spell(line.text) for line in lines(text, "train", []))), TEXTS_FOR_UNITS))
@@ -82,7 +82,7 @@ def text_store(
     """One split, written once."""
     text, training = config.text, split == "train"
     sources = {one: fingerprint(text, one, said[one]) for one in (SPLITS if training else (split,))}
-    shaped = [VERSION, sources, text.longest, text.on_bad, asdict(config.tokenizer), units_of(tokenizer)]
+    shaped = [VERSION, sources, text.max_tokens, text.on_bad, asdict(config.tokenizer), units_of(tokenizer)]
     if training:
         shaped.append(said)
     name = hashlib.sha256(json.dumps(shaped).encode()).hexdigest()[:12]
@@ -94,7 +94,7 @@ def text_store(
                 folder,
                 track(found, f"{text.name} {split}", disable=not (progress and training), transient=True),
                 tokenizer,
-                text.longest,
+                text.max_tokens,
                 held_out=judged_sentences(text, said) if training else (),
                 skip=text.on_bad == "skip",
                 keep_texts=not training,

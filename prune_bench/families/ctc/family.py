@@ -71,7 +71,7 @@ class CtcExperiment(SpeechExperiment):
         store, config = corpus.splits["train"], self.config
         size = sum(frames_of(model.arch.convs, samples) for samples in store.lengths) * model.arch.convs[-1][0] * 4
         alone = model.arch.norm == "layer_norm" and config.method not in ("pretraining", "unpretrained")
-        if not alone or size > config.execution.heard_gb * 1e9:
+        if not alone or size > config.execution.feature_cache_gb * 1e9:
             return corpus
         scaled = [model.arch.epsilon] if model.arch.normalize else []
         name = fingerprint([weights_sha(model.feature_extractor), scaled, store.origin])

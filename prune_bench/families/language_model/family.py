@@ -100,8 +100,8 @@ def check(config: Config) -> None:
         check_heads("lm", config.lm.width, config.lm.heads)
     for key in ("weights", "internal"):
         check_numbers(f"fusion.{key}", getattr(config.fusion, key))
-    if config.measurement.fused and config.text.units != "speech":
-        raise ValueError(f"text.units={config.text.units}: measurement.fused=true needs text.units=speech")
+    if config.measurement.fused and config.text.tokens != "speech":
+        raise ValueError(f"text.tokens={config.text.tokens}: measurement.fused=true needs text.tokens=speech")
 
 
 def recogniser(config: Config) -> Config:
@@ -119,7 +119,7 @@ FAMILY = Family(
     data=("corpus", "tokenizer", "features", "text"),
     choices={
         "text.name": ("espeak", "wikitext2", "librispeech-lm", "files"),
-        "text.units": ("speech", "text"),
+        "text.tokens": ("speech", "text"),
         "text.on_bad": ("fail", "skip"),
     },
     check=check,

@@ -13,7 +13,7 @@ def beside(name: str, dense: FitConfig, final: FitConfig) -> Config:
     config = transducer.PRESETS[name]()
     config.task = "language_model"
     config.fusion.fit, config.dense, config.final = config.dense, dense, final
-    config.pruning.interval, config.pruning.sizes = 0.05, "0.5+0.7+0.8+0.9+0.95"
+    config.pruning.interval, config.pruning.intermediate = 0.05, "0.5+0.7+0.8+0.9+0.95"
     return config
 
 
@@ -47,7 +47,7 @@ def paper() -> Config:
     config = beside(
         "paper", FitConfig(steps=200000, frames=65536, learning_rate=5e-4), FitConfig(steps=60000, frames=65536)
     )
-    config.text.name, config.text.longest, config.final.learning_rate = "librispeech-lm", 256, 1e-4
+    config.text.name, config.text.max_tokens, config.final.learning_rate = "librispeech-lm", 256, 1e-4
     config.lm.layers, config.lm.width, config.lm.heads, config.lm.ffn = 6, 512, 8, 2048
     for fit in (config.dense, config.final):
         fit.accelerator, fit.checkpoint_every = "gpu", 2000

@@ -80,7 +80,7 @@ def varied_keys(rows: Sequence[Row]) -> tuple[str, ...]:
     """The keys of the configuration that tell runs of one method, sparsity and seed apart, sorted."""
     alike: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        alike[row["method"], row["sparsity"], row["seed"]].append(_leaves(_shape(row)))
+        alike[row["method"], row["sparsity"], row["seed"]].append(_shape(row))
     return tuple(
         sorted({key for first, *more in alike.values() for one in more for key in first if first[key] != one[key]})
     )
@@ -90,11 +90,3 @@ def _shape(row: Row) -> dict[str, Any]:
     """What of a row's configuration shaped the run."""
     method = row["method"]
     return shape(row["config"], sections(row.get("task", "transducer"), method), METHODS[method].knobs)
-
-
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    parts = [
-        _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-        for key, value in config.items()
-    ]
-    return {key: value for part in parts for key, value in part.items()}

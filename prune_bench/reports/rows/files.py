@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from prune_bench.config.history import translate
+
 UNPACKED: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.decompress, ".xz": lzma.decompress}
 
 
@@ -34,10 +36,11 @@ def write_text(path: Path, text: str) -> Path:
 def read_rows(*folders: Path) -> list[dict[str, Any]]:
     """Every row below each folder: `rows*.jsonl`, plain or as `.gz` or `.xz`, else `*/row.json` of the runs in it.
 
-    Of several rows of one run the last one counts.
+    Of several rows of one run the last one counts. Configurations of earlier versions get the keys of this one.
     Raises ValueError when a folder has none or one cannot be read.
     """
-    return list({row["run"]: row for folder in folders for row in _rows_in(folder)}.values())
+    rows = {row["run"]: row for folder in folders for row in _rows_in(folder)}
+    return [{**row, "config": translate(row["config"])} for row in rows.values()]
 
 
 def _found(folders: Iterable[Path], pattern: str) -> list[Path]:

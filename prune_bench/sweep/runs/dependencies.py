@@ -80,13 +80,13 @@ def ranked(config: Config) -> Config | None:
 
 def passed(config: Config) -> list[float]:
     """The sparsities that a gradual run delivers on the way to its own."""
-    gradual = "sizes" in find_method(config.method).knobs
-    return read_sizes(config.pruning.sizes, below=config.sparsity) if gradual else []
+    gradual = "intermediate" in find_method(config.method).knobs
+    return read_sizes(config.pruning.intermediate, below=config.sparsity) if gradual else []
 
 
 def path_of(config: Config) -> Config | None:
     """The gradual run that passes a run's size on its way to a larger sparsity; None for a fit of its own."""
-    sizes = read_sizes(config.pruning.sizes) if "sizes" in find_method(config.method).knobs else []
+    sizes = read_sizes(config.pruning.intermediate) if "intermediate" in find_method(config.method).knobs else []
     return replace(config, sparsity=max(sizes)) if config.sparsity in sizes and config.sparsity < max(sizes) else None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prune_bench.config import Config, to_dict
+from prune_bench.config.history import translate
 from prune_bench.families import FAMILIES
 from prune_bench.identity import shape
 from prune_bench.pruning.methods import find_method
@@ -27,7 +28,9 @@ def write_row(folder: Path, row: Mapping[str, Any]) -> None:
 
 
 def read_row(folder: Path) -> Row | None:
-    return read_json(folder / "row.json")
+    """The row in a run's folder, its configuration under the keys of this version; None without one."""
+    row = read_json(folder / "row.json")
+    return row and {**row, "config": translate(row["config"])}
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

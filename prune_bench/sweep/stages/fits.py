@@ -127,7 +127,7 @@ def take_size(folder: Path, path: Config, sparsity: float) -> None:
     row = read_row(run_folder(path))
     if row is not None and row["status"] == "infeasible":
         raise Infeasible(
-            f"a size of the run to {path.sparsity:.1%}, and {row['reason']}: leave it out of pruning.sizes"
+            f"a size of the run to {path.sparsity:.1%}, and {row['reason']}: leave it out of pruning.intermediate"
         )
     source = run_folder(path) / "sizes" / f"{sparsity:g}"
     write_text(folder / "fit.json", (source / "fit.json").read_text())

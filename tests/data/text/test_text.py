@@ -29,7 +29,7 @@ def write(path: Path, *texts: str) -> None:
 def config(tmp_path) -> Config:
     """Three files of text with units of its own."""
     config = Config(task="language_model")
-    config.text.name, config.text.root, config.text.units = "files", str(tmp_path), "text"
+    config.text.name, config.text.root, config.text.tokens = "files", str(tmp_path), "text"
     config.text.train, config.text.dev, config.text.test = "train.txt", "dev.txt", "test.txt"
     config.tokenizer.kind = "characters"
     write(tmp_path / "train.txt", "A red lamp.", "", "two boats", "= =", "an old clock", "a boat")
@@ -262,7 +262,7 @@ def test_the_published_wikipedia_text_is_read(config, tmp_path):
     assert train.words["lobster"] == 14
     assert len(train) > 5000
     assert len(test) > 5000
-    assert max(train.lengths(np.arange(len(train)))) <= text.longest
+    assert max(train.lengths(np.arange(len(train)))) <= text.max_tokens
     (batch, *_) = text_evaluation(test, units=2000)
     words = test.texts[int(batch.indices[0])]
     assert corpus.tokenizer.decode(batch.units[0, 1:].tolist()) == words

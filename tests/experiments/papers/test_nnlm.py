@@ -107,11 +107,13 @@ def test_every_line_is_a_run_of_its_own(name):
 
 def test_one_gradual_run_serves_all_sizes_but_those_that_price_it():
     configs = read_grid(["table=nnlm-figure1", "preset=tiny"], REPORTS).configs
-    gradual = [config for config in configs if config.method in ("gradual", BEST) and config.pruning.sizes]
+    gradual = [config for config in configs if config.method in ("gradual", BEST) and config.pruning.intermediate]
     assert len(gradual) == 2 * len(STRUCTURES) * len(SIZES)
     assert {config.sparsity for config in gradual if path_of(config) is None} == {max(SIZES)}
     alone = read_grid(["table=nnlm-table1", "preset=tiny"], REPORTS).configs
-    assert [path_of(config) for config in alone if config.method == BEST and not config.pruning.sizes] == [None] * 3
+    assert [path_of(config) for config in alone if config.method == BEST and not config.pruning.intermediate] == [
+        None
+    ] * 3
 
 
 def test_sizes_between_take_fits_of_their_own_on_request():

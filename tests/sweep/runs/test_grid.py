@@ -90,7 +90,7 @@ def test_every_method_makes_a_run():
     (["method"], "expected key=value"),
     (["table="], "expected key=value"),
     (["fusion.weights=0.1+much"], r"fusion\.weights=0\.1\+much: give numbers joined with \+"),
-    (["pruning.sizes=half"], r"pruning\.sizes=half: give numbers"),
+    (["pruning.intermediate=half"], r"pruning\.intermediate=half: give numbers"),
     (["dense.clip=-1"], r"dense\.clip=-1\.0: must be a norm, or 0"),
     (["final.schedule=tri_stage", "final.warmup=0.7"], r"final\.warmup=0\.7 and final\.hold=0\.4: together"),
     (["final.schedule=linear"], r"unknown value for final\.schedule: 'linear'"),
@@ -103,8 +103,8 @@ def test_a_wrong_word_is_refused_with_a_remedy(arguments, message):
 
 def test_a_gradual_run_can_be_sent_straight_to_its_size():
     words = ["task=language_model", "method=gradual", "sparsity=0.8"]
-    assert read_grid(words, {}).configs[-1].pruning.sizes
-    assert read_grid([*words, "pruning.sizes="], {}).configs[-1].pruning.sizes == ""
+    assert read_grid(words, {}).configs[-1].pruning.intermediate
+    assert read_grid([*words, "pruning.intermediate="], {}).configs[-1].pruning.intermediate == ""
 
 
 def test_fewer_labels_take_fewer_updates_unless_asked_otherwise():

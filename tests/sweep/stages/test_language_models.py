@@ -30,7 +30,7 @@ def configure(recordings, output, **changes):
         **SMALLEST, "corpus.root": str(recordings), "execution.output": str(output), "text.name": "files",
         "text.root": str(recordings), "text.train": "text.txt", "lm.layers": 2, "lm.width": 16, "lm.heads": 2,
         "lm.ffn": 32, "final.steps": 20, "fusion.beam": 2, "fusion.weights": "0.1+0.3", "fusion.fit.steps": 4,
-        "fusion.fit.frames": 300, "pruning.sizes": "0.5+0.7", "measurement.fused": True,
+        "fusion.fit.frames": 300, "pruning.intermediate": "0.5+0.7", "measurement.fused": True,
     }  # fmt: skip
     values |= {key.replace("__", "."): value for key, value in changes.items()}
     return override(preset("smoke", "language_model"), values)
@@ -135,7 +135,7 @@ def test_the_correction_of_the_internal_language_model_is_chosen_with_the_weight
 
 
 def test_a_size_of_an_infeasible_run_says_so(make):
-    config = make(method="gradual", sparsity=0.1, pruning__structure="heads", pruning__sizes="0.1+0.5")
+    config = make(method="gradual", sparsity=0.1, pruning__structure="heads", pruning__intermediate="0.1+0.5")
     path = path_of(config)
     write_row(run_folder(path), unfinished(path, "infeasible", "at most 30 % can be removed so"))
     with pytest.raises(Infeasible, match=r"run to 50.0%, and at most 30 % can be removed so: leave it out of pruning"):
