@@ -40,7 +40,7 @@ def read_rows(*folders: Path) -> list[dict[str, Any]]:
     Raises ValueError when a folder has none or one cannot be read.
     """
     rows = {row["run"]: row for folder in folders for row in _rows_in(folder)}
-    return [{**row, "config": translate(row["config"])} for row in rows.values()]
+    return [{**row, "config": translate(row.get("config", {}))} for row in rows.values()]
 
 
 def _found(folders: Iterable[Path], pattern: str) -> list[Path]:

@@ -7,7 +7,8 @@ import lzma
 import numpy as np
 import pytest
 
-from prune_bench.reports.rows.cells import DENSE, Cell
+from prune_bench.config import FitConfig
+from prune_bench.reports.rows.cells import DENSE, Cell, value_of
 from prune_bench.reports.rows.files import read_rows, read_timing, write_atomically
 from prune_bench.reports.rows.results import Results, encoder_rtf
 from prune_bench.reports.rows.retained import hidden_widths, lost, retained
@@ -131,7 +132,14 @@ def test_rows_are_read_from_listings_plain_or_compressed(tmp_path):
 def test_rows_are_read_from_run_folders(tmp_path):
     (tmp_path / "some-run").mkdir()
     (tmp_path / "some-run" / "row.json").write_text('{"run": "a"}')
-    assert read_rows(tmp_path) == [{"run": "a"}]
+    assert [row["run"] for row in read_rows(tmp_path)] == ["a"]
+
+
+def test_a_row_of_an_earlier_version_has_the_keys_of_this_one(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"run": "a", "config": {"text": {"longest": 9}}}))
+    (row,) = read_rows(tmp_path)
+    assert value_of(row, "text.max_tokens") == 9
+    assert value_of(row, "final.steps") == FitConfig().steps
     assert read_timing(tmp_path) == {}
 
 
