@@ -7,7 +7,7 @@ import pytest
 
 from prune_bench.config import Config, FitConfig, LanguageModelConfig
 from prune_bench.config.history import DEFAULTS, FORMER_NAMES
-from prune_bench.families import FAMILIES
+from prune_bench.families import FAMILIES, family_of
 from prune_bench.overrides import flat_keys
 from prune_bench.pruning.methods import METHODS, STAGES
 from prune_bench.sweep.runs.dependencies import recogniser_of, run_id
@@ -23,7 +23,11 @@ UNNAMED = {  # sections, and keys of any section, that name no run, and why
     "execution": "where and how runs execute, not what",
 }
 OTHERS = {"task": "ctc", "method": "parp"}
-RUNS = [replace(Config(), task=task, method=method, sparsity=0.5) for task in FAMILIES.names for method in {**METHODS, **STAGES}]
+RUNS = [
+    replace(Config(), task=task, method=method, sparsity=0.5)
+    for task in FAMILIES.names
+    for method in {**METHODS, **STAGES}
+]
 
 
 @dataclass
@@ -58,8 +62,10 @@ def changed(part: Any, key: str) -> Any:
     return replace(part, **{name: OTHERS.get(name, f"{value}x") if isinstance(value, str) else value + 0.25})
 
 
-def names(config: Config) -> tuple[str, str]:
-    return run_id(config), run_id(recogniser_of(config))
+def names(config: Config) -> list[str]:
+    """The names of a run and of the recogniser that it is measured with."""
+    fused = family_of(config).recogniser is not None
+    return [run_id(one) for one in (config, *([recogniser_of(config)] if fused else []))]
 
 
 NAMES = list(map(names, RUNS))
