@@ -73,14 +73,26 @@ class PretrainingConfig:
 
 @dataclass
 class FinetuningConfig:
-    """How a pretrained encoder is fine-tuned.
+    """How a pretrained encoder is fine-tuned, under fairseq's names.
 
-    `head_only` is the fraction of updates in which the head learns alone, with methods that are not `unfrozen`.
+    `dropout` is of the stream before the layers and of what each module adds to it, `input_dropout` of the projected
+    features, `final_dropout` of what the head reads. `head_only` is the fraction of updates in which the head learns
+    alone, with methods that are not `unfrozen`. In an utterance of T frames `mask_prob` T / `mask_length` spans of
+    `mask_length` frames, which may overlap, are replaced by the mask embedding of the pretrained encoder, and spans of
+    channels likewise by zeros; with `mask_prob` 0 frames are hidden as `features` says.
     """
 
     dropout: float = 0.0
+    input_dropout: float = 0.0
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    final_dropout: float = 0.0
     layer_drop: float = 0.0
     head_only: float = 0.0
+    mask_prob: float = 0.0
+    mask_length: int = 10
+    mask_channel_prob: float = 0.0
+    mask_channel_length: int = 64
 
 
 @dataclass

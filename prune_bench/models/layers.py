@@ -82,6 +82,30 @@ class Positions(nn.Module):
         return read.squeeze(2)
 
 
+class Attention(nn.Module):
+    """torchaudio's attention in wav2vec 2.0, its layers in any size; without heads the bias of its output is left."""
+
+    k_proj: nn.Linear
+    v_proj: nn.Linear
+    q_proj: nn.Linear
+    out_proj: nn.Linear
+
+    def __init__(self, attention: Any):
+        super().__init__()
+        self.embed_dim, self.dropout = attention.embed_dim, attention.dropout
+        self.num_heads, self.head_dim = attention.num_heads, attention.head_dim
+        for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
+            setattr(self, name, getattr(attention, name).requires_grad_(self.num_heads > 0 or name == "out_proj"))
+
+    def forward(self, x: Tensor, attention_mask: Tensor | None = None, *_: Any, **__: Any) -> tuple[Tensor, None]:
+        if self.num_heads == 0:
+            return self.out_proj.bias.expand_as(x), None
+        layers, shape = (self.q_proj, self.k_proj, self.v_proj), (self.num_heads, self.head_dim)
+        query, key, value = (layer(x).unflatten(-1, shape).transpose(1, 2) for layer in layers)
+        mixed = attend(query, key, value, attention_mask, dropout=self.dropout if self.training else 0.0)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2)), None
+
+
 class Dropout(nn.Module):
     """Dropout with a probability rounded to a multiple of 1/256.
 

@@ -56,7 +56,8 @@ HUGGING_FACE: Renames = (
     (r"(?:wav2vec2\.)?(feature_projection\..*)", r"encoder.\1"),
     (r"(?:wav2vec2\.)?encoder\.(.*)", r"encoder.transformer.\1"),
     (r"lm_head\.(.*)", r"aux.\1"),
-    (r"(?:wav2vec2\.)?(?:masked_spec_embed|quantizer|project_q|project_hid).*", ""),
+    (r"(?:wav2vec2\.)?masked_spec_embed", "mask_embedding"),
+    (r"(?:wav2vec2\.)?(?:quantizer|project_q|project_hid).*", ""),
 )
 FAIRSEQ: Renames = (
     (r"feature_extractor\.conv_layers\.(\d+)\.0\.(.*)", r"feature_extractor.conv_layers.\1.conv.\2"),
@@ -70,7 +71,8 @@ FAIRSEQ: Renames = (
     (r"encoder\.layers\.(\d+)\.fc1\.(.*)", rf"{BLOCK}.\1.feed_forward.intermediate_dense.\2"),
     (r"encoder\.layers\.(\d+)\.fc2\.(.*)", rf"{BLOCK}.\1.feed_forward.output_dense.\2"),
     (r"encoder\.layers\.(\d+)\.final_layer_norm\.(.*)", rf"{BLOCK}.\1.final_layer_norm.\2"),
-    (r"(?:mask_emb|quantizer|project_q|final_proj|target_glu|proj\.).*", ""),
+    (r"mask_emb", "mask_embedding"),
+    (r"(?:quantizer|project_q|final_proj|target_glu|proj\.).*", ""),
 )
 
 
@@ -200,7 +202,7 @@ def rename(state: Mapping[str, Tensor], renames: Renames, source: Path) -> dict[
 
 
 def build(arch: Wav2Vec2Arch, state: Mapping[str, Tensor], source: Any) -> Wav2Vec2:
-    model = Wav2Vec2(arch)
+    model = Wav2Vec2(replace(arch, mask_embedding="mask_embedding" in state))
     try:
         model.load_state_dict(dict(state))
     except RuntimeError as error:

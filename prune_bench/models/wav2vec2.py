@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torchaudio.models import Wav2Vec2Model, wav2vec2_model
 
 from prune_bench.models.arch import BlockArch, factorised, narrowed
-from prune_bench.models.layers import Positions, attend
+from prune_bench.models.layers import Attention, Positions
 from prune_bench.models.low_rank import make_linear
 from prune_bench.models.units import UnitGroup, read, written
 
@@ -30,7 +30,7 @@ class Wav2Vec2Arch:
     `norm` is "group_norm" (over time, the first convolution alone) or "layer_norm" (over channels, each of them);
     `norm_first` puts a block's norms before its modules. `normalize` scales each waveform to zero mean and unit
     variance, to which `epsilon` is added. `vocabulary` counts the outputs of the CTC head, the blank included; 0 for no
-    head.
+    head. With `mask_embedding` the weights hold the vector that stood for hidden frames in pretraining.
     """
 
     convs: tuple[tuple[int, int, int], ...]
@@ -45,6 +45,7 @@ class Wav2Vec2Arch:
     normalize: bool = False
     vocabulary: int = 0
     epsilon: float = 1e-5
+    mask_embedding: bool = False
 
     def __post_init__(self) -> None:
         layers = (layer if isinstance(layer, BlockArch) else BlockArch(**layer) for layer in self.layers)
@@ -115,23 +116,35 @@ def frames_of(convs: Sequence[tuple[int, int, int]], samples: int) -> int:
 class Wav2Vec2(Wav2Vec2Model):
     """(batch, samples) waveforms at 16 kHz to (batch, frames, vocabulary) CTC logits, or to hidden states.
 
-    With "group_norm" an utterance's output depends on the length it is padded to: evaluate one at a time.
+    In training these probabilities drop projected features (`input_dropout`), attention weights, FFN channels
+    (`activation_dropout`), the stream before the layers and what each module adds to it (`dropout`), the head's input
+    (`final_dropout`), and whole layers (`layer_drop`). With "group_norm" an utterance's output depends on the length it
+    is padded to: evaluate one at a time.
     """
 
-    def __init__(self, arch: Wav2Vec2Arch, dropout: float = 0.0, layer_drop: float = 0.0):
+    def __init__(
+        self,
+        arch: Wav2Vec2Arch,
+        dropout: float = 0.0,
+        layer_drop: float = 0.0,
+        input_dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        activation_dropout: float = 0.0,
+        final_dropout: float = 0.0,
+    ):
         dense = wav2vec2_model(
             extractor_mode=arch.norm,
             extractor_conv_layer_config=list(arch.convs),
             extractor_conv_bias=arch.conv_bias,
             encoder_embed_dim=arch.width,
-            encoder_projection_dropout=dropout,
+            encoder_projection_dropout=input_dropout,
             encoder_pos_conv_kernel=arch.position_kernel,
             encoder_pos_conv_groups=arch.position_groups,
             encoder_num_layers=len(arch.layers),
             encoder_num_heads=arch.width // arch.head_width,
-            encoder_attention_dropout=dropout,
+            encoder_attention_dropout=attention_dropout,
             encoder_ff_interm_features=1,
-            encoder_ff_interm_dropout=dropout,
+            encoder_ff_interm_dropout=activation_dropout,
             encoder_dropout=dropout,
             encoder_layer_norm_first=arch.norm_first,
             encoder_layer_drop=layer_drop,
@@ -142,6 +155,8 @@ class Wav2Vec2(Wav2Vec2Model):
         self.encoder.transformer.pos_conv_embed = Positions(self.encoder.transformer.pos_conv_embed)
         for layer, widths in zip(self.encoder.transformer.layers, arch.layers, strict=True):
             resize(layer, widths, arch)
+        self.final_dropout = nn.Dropout(final_dropout)
+        self.mask_embedding = nn.Parameter(torch.empty(arch.width).uniform_()) if arch.mask_embedding else None
 
     def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Outputs, and how many frames of each are speech. `lengths` are in samples, None for no padding.
@@ -150,7 +165,7 @@ class Wav2Vec2(Wav2Vec2Model):
         """
         features, lengths = (waveforms, lengths) if waveforms.dim() == 3 else self.convolve(waveforms, lengths)
         hidden = self.encoder(features, lengths)
-        return hidden if self.aux is None else self.aux(hidden), lengths
+        return hidden if self.aux is None else self.aux(self.final_dropout(hidden)), lengths
 
     def convolve(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What the convolutions make of (batch, samples): (batch, frames, channels)."""
@@ -204,30 +219,6 @@ def resize(layer: Any, widths: BlockArch, arch: Wav2Vec2Arch) -> None:
     layer.attention = Attention(attention)
     ffn.intermediate_dense = make_linear(arch.width, widths.ffn, ranks.get("feed_forward.intermediate_dense"))
     ffn.output_dense = make_linear(widths.ffn, arch.width, ranks.get("feed_forward.output_dense"))
-
-
-class Attention(nn.Module):
-    """torchaudio's attention, its layers in any size; without heads the bias of its output is left."""
-
-    k_proj: nn.Linear
-    v_proj: nn.Linear
-    q_proj: nn.Linear
-    out_proj: nn.Linear
-
-    def __init__(self, attention: Any):
-        super().__init__()
-        self.embed_dim, self.dropout = attention.embed_dim, attention.dropout
-        self.num_heads, self.head_dim = attention.num_heads, attention.head_dim
-        for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
-            setattr(self, name, getattr(attention, name).requires_grad_(self.num_heads > 0 or name == "out_proj"))
-
-    def forward(self, x: Tensor, attention_mask: Tensor | None = None, *_: Any, **__: Any) -> tuple[Tensor, None]:
-        if self.num_heads == 0:
-            return self.out_proj.bias.expand_as(x), None
-        layers, shape = (self.q_proj, self.k_proj, self.v_proj), (self.num_heads, self.head_dim)
-        query, key, value = (layer(x).unflatten(-1, shape).transpose(1, 2) for layer in layers)
-        mixed = attend(query, key, value, attention_mask, dropout=self.dropout if self.training else 0.0)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2)), None
 
 
 def normalize(waveforms: Tensor, lengths: Tensor | None, epsilon: float = 1e-5) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from prune_bench.config import PretrainingConfig
 from prune_bench.models.wav2vec2 import Wav2Vec2
+from prune_bench.tasks.masking import widened
 from prune_bench.tasks.training import TrainingTask
 from prune_bench.tasks.units import AcousticUnits
 
@@ -67,4 +68,4 @@ def spans(shape: torch.Size, start: float, length: int, device: torch.device) ->
     """
     starts = (torch.rand(shape, device=device) < start).float()
     starts[torch.arange(shape[0], device=device), torch.randint(shape[1], (shape[0],), device=device)] = 1.0
-    return F.max_pool1d(F.pad(starts, (length - 1, 0))[:, None], length, stride=1)[:, 0] > 0
+    return widened(starts, length)

@@ -73,6 +73,46 @@ def test_published_weights_are_read_from_their_checkpoint(tmp_path, monkeypatch)
                            published.encoder.feature_projection.projection.weight)  # fmt: skip
 
 
+def make_published(monkeypatch, **changes) -> Wav2Vec2:
+    published = make_model(0, seed=3, **changes)
+    monkeypatch.setattr("prune_bench.families.ctc.family.load_pretrained", lambda source: published)
+    return published
+
+
+def test_the_published_mask_embedding_hides_frames_where_it_is_asked_for(monkeypatch):
+    published = make_published(monkeypatch, mask_embedding=True)
+    config = override(CONFIG, {"pretraining.source": "elsewhere"})
+    assert CtcExperiment(config).make_task(CORPUS, config.final, Path()).model.mask_embedding is None
+    masked = override(config, {"finetuning.mask_prob": 0.65})
+    experiment = CtcExperiment(masked)
+    model = experiment.make_task(CORPUS, config.final, Path()).model
+    assert torch.equal(model.mask_embedding, published.mask_embedding)
+    model.mask_embedding.data.fill_(7.0)
+    again = experiment.make_task(CORPUS, config.final, Path()).model
+    experiment.adopt(again, model)
+    assert torch.equal(again.mask_embedding, torch.full((12,), 7.0))
+
+
+@pytest.mark.parametrize("source", ["elsewhere", "own"])
+def test_an_encoder_without_a_mask_embedding_says_that_it_hides_by_zeros(monkeypatch, source):
+    make_published(monkeypatch)
+    config = override(CONFIG, {"pretraining.source": source, "finetuning.mask_prob": 0.65})
+    with pytest.warns(UserWarning, match="no mask embedding: hidden frames are zeros"):
+        model = CtcExperiment(config).make_task(CORPUS, config.final, Path()).model
+    assert model.mask_embedding is None
+
+
+def test_dropouts_of_the_configuration_reach_the_model():
+    places = ("dropout", "input_dropout", "attention_dropout", "activation_dropout", "final_dropout", "layer_drop")
+    config = override(CONFIG, {f"finetuning.{name}": 0.1 * n for n, name in enumerate(places, 1)})
+    model = CtcExperiment(config).make_task(CORPUS, config.final, Path()).model
+    transformer = model.encoder.transformer
+    layer = transformer.layers[0]
+    found = (transformer.dropout.p, model.encoder.feature_projection.dropout.p, layer.attention.dropout,
+             layer.feed_forward.intermediate_dropout.p, model.final_dropout.p, transformer.layer_drop)  # fmt: skip
+    assert found == tuple(0.1 * n for n in range(1, 7))
+
+
 def make_corpus(path):
     random, lengths = np.random.default_rng(0), (9000, 16000, 12345)
     samples = [random.integers(-9000, 9000, (length, 1), dtype=np.int16) for length in lengths]

@@ -36,6 +36,8 @@ TO_FAIRSEQ = (
 )
 
 
+EMBEDDING = torch.linspace(-1, 1, 24)
+
 # How each project writes where the norms are, in wav2vec 2.0 base and in the encoders made of more speech.
 BASE = {"conv_bias": False, "feat_extract_norm": "group", "do_stable_layer_norm": False}
 FAIRSEQ_BASE = {"conv_bias": False, "extractor_mode": "default", "layer_norm_first": False}
@@ -65,7 +67,7 @@ def old_weight_norm(name: str) -> str:
 
 def write_hugging_face(folder, model, **changes) -> None:
     """In the layout and under the names of Hugging Face's Wav2Vec2ForPreTraining."""
-    state = {"wav2vec2.masked_spec_embed": torch.zeros(24), "project_q.weight": torch.zeros(2, 2)}
+    state = {"wav2vec2.masked_spec_embed": EMBEDDING.clone(), "project_q.weight": torch.zeros(2, 2)}
     for name, tensor in model.state_dict().items():
         short = name.removeprefix("encoder.").replace("transformer.", "encoder.")
         state[f"wav2vec2.{short}"] = tensor.clone()
@@ -75,7 +77,7 @@ def write_hugging_face(folder, model, **changes) -> None:
 
 
 def write_fairseq(file, model, normalize: bool = False) -> None:
-    state = {"mask_emb": torch.zeros(24), "quantizer.vars": torch.zeros(1, 2, 2), "final_proj.bias": torch.zeros(2)}
+    state = {"mask_emb": EMBEDDING, "quantizer.vars": torch.zeros(1, 2, 2), "final_proj.bias": torch.zeros(2)}
     for name, tensor in model.state_dict().items():
         for there, here in TO_FAIRSEQ:
             name = name.replace(there, here)
@@ -105,6 +107,7 @@ def test_a_folder_that_transformers_wrote_computes_the_same(tmp_path, norms):
         peer.save_pretrained(tmp_path)
         model = load_pretrained(tmp_path)
         assert model.arch.vocabulary == vocabulary
+        assert torch.equal(model.mask_embedding, peer.wav2vec2.masked_spec_embed)
         waveforms, _ = speech()
         expected = peer(waveforms).logits if vocabulary else peer.wav2vec2(waveforms).last_hidden_state
         torch.testing.assert_close(model(waveforms)[0], expected, atol=1e-5, rtol=1e-4)
@@ -164,6 +167,17 @@ def test_a_waveforms_variance_is_increased_as_its_source_does(tmp_path, original
     for model in sources:
         expected = original(centred / (variance + model.arch.epsilon).sqrt())[0]
         torch.testing.assert_close(model(quiet)[0], expected, atol=1e-4, rtol=1e-3)
+
+
+def test_the_mask_embedding_of_pretraining_is_read_where_a_source_has_one(tmp_path, original):
+    write_hugging_face(tmp_path, original)
+    write_fairseq(tmp_path / "wav2vec.pt", original)
+    for source in (tmp_path, tmp_path / "wav2vec.pt"):
+        model = load_pretrained(source)
+        assert model.arch.mask_embedding
+        assert torch.equal(model.mask_embedding, EMBEDDING)
+    model = from_bundle(Bundle(original, False))
+    assert (model.arch.mask_embedding, model.mask_embedding) == (False, None)
 
 
 def test_fairseqs_text_of_the_convolutions():

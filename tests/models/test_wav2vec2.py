@@ -125,6 +125,41 @@ def test_a_model_adds_the_epsilon_of_its_arch_which_is_kept_on_disk(tmp_path):
     assert largest_difference(older, again, quiet, lengths) > 1e-2
 
 
+def test_each_dropout_has_its_place():
+    model = Wav2Vec2(arch(), dropout=0.1, layer_drop=0.2, input_dropout=0.3, attention_dropout=0.4,
+                     activation_dropout=0.5, final_dropout=0.6)  # fmt: skip
+    places = {name: module.p for name, module in model.named_modules() if isinstance(module, nn.Dropout)}
+    transformer, ffn = model.encoder.transformer, "feed_forward"
+    assert transformer.layer_drop == 0.2
+    assert [layer.attention.dropout for layer in transformer.layers] == [0.4] * 3
+    expected = {"encoder.feature_projection.dropout": 0.3, "encoder.transformer.dropout": 0.1, "final_dropout": 0.6}
+    for i in range(3):
+        expected[f"{LAYERS}.{i}.dropout"] = expected[f"{LAYERS}.{i}.{ffn}.output_dropout"] = 0.1
+        expected[f"{LAYERS}.{i}.{ffn}.intermediate_dropout"] = 0.5
+    assert places == expected
+
+
+def test_the_head_reads_what_the_final_dropout_leaves():
+    model = Wav2Vec2(arch(vocabulary=24), final_dropout=0.5).train()
+    nn.init.eye_(model.aux.weight)
+    nn.init.zeros_(model.aux.bias)
+    read, _ = model(*speech())
+    assert 0.4 < float((read == 0).float().mean()) < 0.6
+    assert not bool((model.eval()(*speech())[0] == 0).any())
+
+
+def test_a_mask_embedding_is_kept_on_disk_and_by_compaction(tmp_path):
+    model = lively(mask_embedding=True)
+    again = load_model(save_model(model, tmp_path / "model"))
+    small = compact(model, MaskSet({f"{LAYERS}.0.heads": torch.tensor([True, False, True, True])}))
+    for one in (again, small):
+        assert one.arch.mask_embedding
+        assert torch.equal(one.mask_embedding, model.mask_embedding)
+    without = Wav2Vec2(arch())
+    without.load_state_dict({name: value for name, value in model.state_dict().items() if name != "mask_embedding"})
+    assert largest_difference(again, without, *speech()) == 0.0
+
+
 def test_sparsity_is_a_fraction_of_the_transformers_matrices():
     model = lively()
     assert sum(weight.numel() for weight in find_targets(model).values()) == 3 * (4 * 24 * 24 + 2 * 24 * 40)

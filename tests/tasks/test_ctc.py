@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import lightning
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from prune_bench.config import FeatureConfig, FitConfig
+from prune_bench.config import FeatureConfig, FinetuningConfig, FitConfig
 from prune_bench.data.batches import Batch
 from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch
 from prune_bench.tasks.ctc import CtcTask
@@ -28,9 +31,12 @@ def batch() -> Batch:
     return Batch(torch.stack(tones)[..., None], lengths, targets, torch.tensor([3, 2]), torch.arange(2))
 
 
-def make_task(steps: int, features: FeatureConfig = PLAIN, **options) -> CtcTask:
+PUBLISHED = FinetuningConfig(mask_prob=0.65, mask_length=4, mask_channel_prob=0.5, mask_channel_length=8)
+
+
+def make_task(steps: int, features: FeatureConfig = PLAIN, model: Wav2Vec2 | None = None, **options) -> CtcTask:
     torch.manual_seed(0)
-    return CtcTask(Wav2Vec2(ARCH), FitConfig(steps=steps, learning_rate=5e-3), features, **options)
+    return CtcTask(model or Wav2Vec2(ARCH), FitConfig(steps=steps, learning_rate=5e-3), features, **options)
 
 
 def train(task, steps, checkpoint=None, **options):
@@ -55,11 +61,14 @@ def test_learns_two_utterances_by_heart_and_leaves_the_convolutions_alone():
 
 
 def test_the_head_learns_alone_at_first():
-    task = make_task(10, head_only=0.5)
+    model = Wav2Vec2(replace(ARCH, mask_embedding=True))
+    task = make_task(10, model=model, finetuning=replace(PUBLISHED, head_only=0.5))
     before = {name: value.clone() for name, value in task.model.state_dict().items()}
     train(task, 5)
     moved = {name for name, value in task.model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"aux.weight", "aux.bias"}
+    train(task, 8)
+    assert not torch.equal(task.model.mask_embedding, before["mask_embedding"])
 
 
 def test_stretches_are_hidden_in_training_alone():
@@ -70,9 +79,16 @@ def test_stretches_are_hidden_in_training_alone():
     assert torch.equal(task.eval().hide(task.model.encoder.feature_projection, (), projected), projected)
 
 
-def test_resumed_equals_uninterrupted(tmp_path):
-    masked = FeatureConfig(time_masks=2, time_width=8)
-    straight, first, second = (make_task(6, masked) for _ in range(3))
+@pytest.mark.parametrize("published", [False, True])
+def test_resumed_equals_uninterrupted(tmp_path, published):
+    masked, options = FeatureConfig(time_masks=2, time_width=8), {}
+    if published:
+        torch.manual_seed(0)
+        model = Wav2Vec2(replace(ARCH, mask_embedding=True), layer_drop=0.3, activation_dropout=0.2, final_dropout=0.1)
+        options = {"finetuning": PUBLISHED}
+    straight, first, second = (
+        make_task(6, masked, copy.deepcopy(model) if published else None, **options) for _ in range(3)
+    )
     train(straight, 6)
     train(first, 3).save_checkpoint(tmp_path / "last.ckpt")
     train(second, 6, tmp_path / "last.ckpt")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from prune_bench.config import FeatureConfig, FitConfig
+from prune_bench.config import FeatureConfig, FinetuningConfig, FitConfig
 from prune_bench.data.batches import Batch
 from prune_bench.models.arch import ConformerArch, TransducerArch
 from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch
@@ -24,6 +24,7 @@ ARCH = Wav2Vec2Arch(
     position_groups=4, norm_first=True, layers=(BlockArch(2, 64),), vocabulary=6,
 )  # fmt: skip
 TARGETS = torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([3, 2]), torch.arange(2)
+WAVEFORMS = Batch(torch.ones(2, 900, 1), torch.tensor([900, 600]), *TARGETS)
 
 
 def transducer(seed: int):
@@ -37,9 +38,16 @@ def ctc(seed: int):
     return CtcTask(Wav2Vec2(ARCH), FitConfig(steps=4), MASKED, seed=seed)
 
 
+def ctc_as_published(seed: int):
+    torch.manual_seed(5)
+    tuning = FinetuningConfig(mask_prob=0.5, mask_length=4)
+    return CtcTask(Wav2Vec2(ARCH), FitConfig(steps=4), MASKED, tuning, seed=seed)
+
+
 CASES = {
     "transducer": (transducer, Batch(torch.ones(2, 60, 20), torch.tensor([60, 52]), *TARGETS), "augment"),
-    "ctc": (ctc, Batch(torch.ones(2, 900, 1), torch.tensor([900, 600]), *TARGETS), "model.encoder.feature_projection"),
+    "ctc": (ctc, WAVEFORMS, "model.encoder.feature_projection"),
+    "ctc as published": (ctc_as_published, WAVEFORMS, "model.encoder.feature_projection"),
 }
 
 

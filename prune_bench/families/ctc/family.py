@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from prune_bench.artefacts import weights_sha
-from prune_bench.config import Config, FitConfig
+from prune_bench.config import Config, FinetuningConfig, FitConfig
 from prune_bench.config.checks import check_heads
 from prune_bench.data import Batch, Corpus, prepare, prepare_unlabelled
 from prune_bench.data.store import derive
@@ -46,17 +47,21 @@ class CtcExperiment(SpeechExperiment):
         if config.method == "scratch":
             raise ValueError("method=scratch is of task=transducer: compare with method=unpretrained")
         weights = load_pretrained(source) if source else None
-        arch = weights.arch if weights else make_arch(config.encoder)
-        tuning = config.finetuning
-        model = Wav2Vec2(replace(arch, vocabulary=corpus.tokenizer.size), tuning.dropout, tuning.layer_drop)
+        arch = replace(weights.arch if weights else make_arch(config.encoder), vocabulary=corpus.tokenizer.size)
+        model = make_model(arch, config.finetuning)
         if weights and config.method != "unpretrained":
             self.adopt(model, weights)
-        head_only = 0.0 if find_method(config.method).unfrozen else tuning.head_only
-        return CtcTask(model, fit, config.features, head_only, config.seed, corpus.tokenizer)
+        tuning = replace(config.finetuning, head_only=0.0) if find_method(config.method).unfrozen else config.finetuning
+        return CtcTask(model, fit, config.features, tuning, config.seed, corpus.tokenizer)
 
     def adopt(self, model: Wav2Vec2, source: Wav2Vec2) -> None:
-        """The head comes along where its size fits; a pretrained encoder has none of this vocabulary."""
+        """The head comes along where its size fits; a pretrained encoder has none of this vocabulary.
+
+        The mask embedding comes along where `model` has one to hide frames by.
+        """
         theirs, ours = source.state_dict(), model.state_dict()
+        if not model.arch.mask_embedding:
+            theirs.pop("mask_embedding", None)
         if model.arch.vocabulary != source.arch.vocabulary:
             theirs = {name: value for name, value in theirs.items() if not name.startswith(HEAD)}
             theirs |= {name: value for name, value in ours.items() if name.startswith(HEAD)}
@@ -95,6 +100,25 @@ class CtcExperiment(SpeechExperiment):
 
     def describe(self, model: Wav2Vec2, dense: Wav2Vec2) -> dict[str, Any]:
         return {"kept": kept_fractions(model, dense)}
+
+
+def make_model(arch: Wav2Vec2Arch, tuning: FinetuningConfig) -> Wav2Vec2:
+    """An encoder to be fine-tuned, at random weights; with a mask embedding where `arch` has one that is needed."""
+    masked = tuning.mask_prob > 0
+    if masked and not arch.mask_embedding:
+        rank_zero_warn(
+            "the pretrained encoder has no mask embedding: hidden frames are zeros; give a Hugging Face folder or a "
+            "fairseq checkpoint as pretraining.source"
+        )
+    return Wav2Vec2(
+        replace(arch, mask_embedding=masked and arch.mask_embedding),
+        dropout=tuning.dropout,
+        layer_drop=tuning.layer_drop,
+        input_dropout=tuning.input_dropout,
+        attention_dropout=tuning.attention_dropout,
+        activation_dropout=tuning.activation_dropout,
+        final_dropout=tuning.final_dropout,
+    )
 
 
 def check(config: Config) -> None:
