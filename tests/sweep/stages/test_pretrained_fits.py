@@ -208,7 +208,7 @@ def test_errors_do_not_depend_on_what_shares_a_batch(make, norm, monkeypatch):
     """Those of an encoder that normalises over time would, if its utterances were padded."""
     config = make("dense", 0.0, encoder__norm=norm)
     corpus, recognizer = open_corpus(config), experiment_of(config)
-    model = recognizer.make_task(config.dense, corpus.tokenizer).model.eval()
+    model = recognizer.make_task(corpus, config.dense, run_folder(config)).model.eval()
     torch.nn.init.normal_(model.encoder.transformer.layers[0].attention.v_proj.weight, std=2.0)
     torch.nn.init.normal_(model.feature_extractor.conv_layers[0].layer_norm.weight, std=5.0)
     torch.nn.init.normal_(model.aux.weight, std=5.0)
