@@ -11,7 +11,7 @@ from prune_bench.config import Config
 from prune_bench.sweep.launch.display import Display, estimate_left
 from prune_bench.sweep.launch.plan import plan_runs
 from prune_bench.sweep.launch.processes import Handle, Task, run_tasks, start_local
-from prune_bench.sweep.runs.dependencies import chain, label, run_id, yardsticks
+from prune_bench.sweep.runs.dependencies import label, reference_runs, run_id, with_dependencies
 from prune_bench.sweep.runs.folders import READY, corpus_folder, run_folder
 from prune_bench.sweep.runs.rows import Row, finished_runs, is_timed, read_row, unfinished, write_row, write_rows
 from prune_bench.sweep.stages.overlaps import is_compared
@@ -61,12 +61,12 @@ class Sweep:
         return self.rows
 
     def prepare_corpora(self) -> None:
-        """Build what the runs and those that they need listen to, in the foreground, one after the other."""
+        """Prepare the corpora of the runs and of their dependencies, in the foreground, one after the other."""
         needed: dict[Path, Config] = {}
-        for one in (one for config in self.configs for one in chain(config)):
-            needed.setdefault(corpus_folder(one), one)
+        for run in (run for config in self.configs for run in with_dependencies(config)):
+            needed.setdefault(corpus_folder(run), run)
         codes: list[int | None] = []
-        tasks = [Task("corpus", path, one) for path, one in needed.items() if not (path / READY).exists()]
+        tasks = [Task("corpus", path, run) for path, run in needed.items() if not (path / READY).exists()]
         foreground = partial(start_local, foreground=True)
         run_tasks(tasks, foreground, 1, lambda task, code: codes.append(code), lambda running: None)
         if any(codes):
@@ -90,9 +90,9 @@ class Sweep:
     def explain(self, task: Task, code: int | None) -> str:
         """Why a task that left no row of its own did not finish."""
         if code is None:
-            needed = [*chain(task.config)[:-1], *yardsticks(task.config)]
-            rows = [(one, read_row(run_folder(one))) for one in needed]
-            reasons = [f"{label(one)}: {row['reason']}" for one, row in rows if row and row["status"] != "done"]
+            needed = [*with_dependencies(task.config)[:-1], *reference_runs(task.config)]
+            rows = [(run, read_row(run_folder(run))) for run in needed]
+            reasons = [f"{label(run)}: {row['reason']}" for run, row in rows if row and row["status"] != "done"]
             return f"it needs {next(iter(reasons), 'a run that is missing')}"
         return f"ended by signal {-code}" if code < 0 else f"ended with exit code {code} before its row was written"
 

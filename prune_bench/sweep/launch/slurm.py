@@ -9,7 +9,7 @@ from typing import Any
 import submitit
 
 from prune_bench.sweep.launch.processes import Task
-from prune_bench.sweep.runs.dependencies import recipe
+from prune_bench.sweep.runs.dependencies import fit_config
 from prune_bench.sweep.runs.files import write_config
 
 
@@ -50,6 +50,6 @@ def start_slurm(task: Task, output: Path, cluster: str = "slurm") -> SlurmJob:
     write_config(task.folder, task.config)
     executor = submitit.AutoExecutor(output / "slurm", cluster=cluster)
     options = {f"slurm_{name}": value for name, value in task.config.execution.slurm.items()}
-    ranks = recipe(task.config).devices if task.stage in ("fit", "run") else 1
+    ranks = fit_config(task.config).devices if task.stage in ("fit", "run") else 1
     executor.update_parameters(name=task.folder.name, tasks_per_node=ranks, **options)
     return SlurmJob(executor.submit(Work(task)))

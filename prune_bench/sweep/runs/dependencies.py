@@ -1,4 +1,4 @@
-"""What a run is: which runs it needs first, what it is called."""
+"""What a run is: which runs it needs first, which fit it is, what it is called."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def recogniser_of(config: Config) -> Config:
     return make(config)
 
 
-def yardsticks(config: Config) -> list[Config]:
-    """The runs without whose models a run cannot be measured."""
+def reference_runs(config: Config) -> list[Config]:
+    """The runs whose models a run is measured against: the dense one, and the recogniser that it is fused with."""
     return [dense_of(config), *([recogniser_of(config)] if config.measurement.fused else [])]
 
 
-def origin(config: Config) -> Config | None:
-    """The run whose model a run starts from; None for weights of no run: random ones or published ones."""
+def initial_run(config: Config) -> Config | None:
+    """The run whose final weights a run starts from; None where it starts from random or published weights."""
     method = find_method(config.method)
     if method.start == "random":
         return None
@@ -65,8 +65,8 @@ def origin(config: Config) -> Config | None:
     return None if config.method == "dense" else dense_of(config)
 
 
-def ranked(config: Config) -> Config | None:
-    """The run whose weights choose a run's first mask; None where those that it starts from do."""
+def mask_run(config: Config) -> Config | None:
+    """The run whose weights a run's first mask is drawn from; None where it is drawn from the initial weights."""
     method = find_method(config.method)
     if method.ranked == "dense":
         language = config.pruning.mask_language if "mask_language" in method.knobs else ""
@@ -78,39 +78,41 @@ def ranked(config: Config) -> Config | None:
     return None
 
 
-def passed(config: Config) -> list[float]:
-    """The sparsities that a gradual run delivers on the way to its own."""
+def intermediate_sparsities(config: Config) -> list[float]:
+    """The smaller sparsities at which a gradual run also saves its model, in rising order."""
     gradual = "intermediate" in find_method(config.method).knobs
     return read_sizes(config.pruning.intermediate, below=config.sparsity) if gradual else []
 
 
-def path_of(config: Config) -> Config | None:
-    """The gradual run that passes a run's size on its way to a larger sparsity; None for a fit of its own."""
+def gradual_run(config: Config) -> Config | None:
+    """The gradual run to a larger sparsity that saves this run's model on its way; None for a run with its own fit."""
     sizes = read_sizes(config.pruning.intermediate) if "intermediate" in find_method(config.method).knobs else []
     return replace(config, sparsity=max(sizes)) if config.sparsity in sizes and config.sparsity < max(sizes) else None
 
 
-def sources(config: Config) -> list[Config]:
-    """The runs that a run takes weights or a mask from."""
-    path = path_of(config)
-    return [path] if path else [source for source in (origin(config), ranked(config)) if source is not None]
+def direct_dependencies(config: Config) -> list[Config]:
+    """The runs that a run takes its initial weights or its mask from, or its whole model."""
+    if gradual := gradual_run(config):
+        return [gradual]
+    return [run for run in (initial_run(config), mask_run(config)) if run is not None]
 
 
-def chain(config: Config) -> list[Config]:
-    """A run and all that it needs, each once, in an order in which they can be trained."""
+def with_dependencies(config: Config) -> list[Config]:
+    """A run after all runs that it depends on, directly or not, each once, in an order in which they can be trained."""
     runs: dict[str, Config] = {}
-    for source in sources(config):
-        runs.update({run_id(one): one for one in chain(source)})
+    for dependency in direct_dependencies(config):
+        runs.update({run_id(run): run for run in with_dependencies(dependency)})
     return [*runs.values(), config]
 
 
 def fine_tunings(config: Config) -> list[Config]:
-    """The fits of a chain on labelled speech, or on text: what a method costs."""
-    return [one for one in chain(config) if one.method != "pretraining" and one != path_of(config)]
+    """The supervised fits that lead to a run's model, its own last: what a method costs."""
+    gradual = gradual_run(config)
+    return [run for run in with_dependencies(config) if run.method != "pretraining" and run != gradual]
 
 
-def recipe(config: Config) -> FitConfig:
-    """The fit of a run: the dense or the final one, as its method says, or a round of it."""
+def fit_config(config: Config) -> FitConfig:
+    """The configuration of a run's fit: that of the dense or the final fit, as its method says, or of one IMP round."""
     if config.method == "pretraining":
         return config.pretraining.fit
     if config.method == "imp_round":
@@ -120,7 +122,7 @@ def recipe(config: Config) -> FitConfig:
 
 
 def run_id(config: Config) -> str:
-    """A name people can read, then the hash of all that shapes the run."""
+    """Method, sparsity and seed in clear, then a hash of every option that shapes the run."""
     sparsity = f"-{config.sparsity:g}" if config.sparsity else ""
     digest = identity(config, *sections(config.task, config.method), knobs=find_method(config.method).knobs)
     return f"{config.method}{sparsity}-s{config.seed}-{digest}"
@@ -129,14 +131,14 @@ def run_id(config: Config) -> str:
 def label(config: Config) -> str:
     """A run in words, for progress lines."""
     method, corpus = find_method(config.method), config.corpus
-    heard = (
+    speech = (
         corpus.labels,
         corpus.language if corpus.language != "en" else "",
         "all languages" if corpus.joint else "",
     )
     words = [
         f"{method.label} {100 * config.sparsity:g} %" if config.sparsity else method.label,
-        *(heard if "corpus" in sections(config.task, config.method) else ()),
+        *(speech if "corpus" in sections(config.task, config.method) else ()),
         config.pruning.structure if "structure" in method.knobs and config.task != "ctc" else "",
         f"mask of {config.pruning.mask_language}" if "mask_language" in method.knobs else "",
         "multilingual" if "+" in config.pretraining.languages else "",

@@ -25,7 +25,15 @@ from prune_bench.families import experiment_of
 from prune_bench.pruning import Infeasible
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.methods import find_method
-from prune_bench.sweep.runs.dependencies import fine_tunings, origin, passed, path_of, ranked, recipe, run_id
+from prune_bench.sweep.runs.dependencies import (
+    fine_tunings,
+    fit_config,
+    gradual_run,
+    initial_run,
+    intermediate_sparsities,
+    mask_run,
+    run_id,
+)
 from prune_bench.sweep.runs.files import write_text
 from prune_bench.sweep.runs.folders import cache_folder, run_folder
 from prune_bench.sweep.runs.rows import read_row
@@ -87,8 +95,8 @@ def fit(config: Config, corpus: Any, report: Reporter) -> bool:
     if (folder / "model").exists():
         return True
     folder.mkdir(parents=True, exist_ok=True)
-    if path := path_of(config):
-        take_size(folder, path, config.sparsity)
+    if gradual := gradual_run(config):
+        take_size(folder, gradual, config.sparsity)
         return True
     lightning.seed_everything(config.seed, verbose=False)
     task = make_task(config, corpus)
@@ -98,7 +106,7 @@ def fit(config: Config, corpus: Any, report: Reporter) -> bool:
     checkpoint = folder / CHECKPOINT
     experiment = experiment_of(config)
     corpus = experiment.cache_frozen(corpus, task.model, cache_folder(config), partial(report, "convolving"))
-    data = experiment.make_data(corpus, recipe(config))
+    data = experiment.make_data(corpus, fit_config(config))
     trainer.fit(task, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
     if trainer.is_global_zero:
         model = export(config, task.model.cpu(), callbacks)
@@ -111,25 +119,25 @@ def fit(config: Config, corpus: Any, report: Reporter) -> bool:
 
 
 def save_sizes(folder: Path, model: nn.Module, callbacks: list[Callback], summary: dict[str, Any]) -> None:
-    """The models that a gradual fit passed on its way, each with its share of the updates and the seconds."""
+    """Save the models of a gradual fit's intermediate sparsities, each with its share of the updates and seconds."""
     for callback in callbacks:
         if isinstance(callback, Gradual):
-            for size, (updates, then) in callback.export_sizes(model).items():
+            for size, (updates, smaller) in callback.export_sizes(model).items():
                 share = round(summary["seconds"] * updates / summary["updates"], 1)
-                save_model(then, folder / f"{size:g}" / "model")
+                save_model(smaller, folder / f"{size:g}" / "model")
                 write_text(
                     folder / f"{size:g}" / "fit.json", json.dumps({**summary, "updates": updates, "seconds": share})
                 )
 
 
-def take_size(folder: Path, path: Config, sparsity: float) -> None:
-    """Copy what the gradual run `path` left at `sparsity`. Infeasible if its own size cannot be reached."""
-    row = read_row(run_folder(path))
+def take_size(folder: Path, gradual: Config, sparsity: float) -> None:
+    """Copy the model that the run `gradual` saved at `sparsity`. Infeasible if its own sparsity cannot be reached."""
+    row = read_row(run_folder(gradual))
     if row is not None and row["status"] == "infeasible":
         raise Infeasible(
-            f"a size of the run to {path.sparsity:.1%}, and {row['reason']}: leave it out of pruning.intermediate"
+            f"a size of the run to {gradual.sparsity:.1%}, and {row['reason']}: leave it out of pruning.intermediate"
         )
-    source = run_folder(path) / "sizes" / f"{sparsity:g}"
+    source = run_folder(gradual) / "sizes" / f"{sparsity:g}"
     write_text(folder / "fit.json", (source / "fit.json").read_text())
     save_model(load_model(source / "model"), folder / "model")
 
@@ -151,30 +159,30 @@ def export(config: Config, model: nn.Module, callbacks: list[Callback]) -> nn.Mo
 
 
 def make_task(config: Config, corpus: Any) -> TrainingTask:
-    """The task at its start: random or published weights, or those of the run it starts from."""
-    experiment, source = experiment_of(config), origin(config)
-    task: TrainingTask = experiment.make_task(corpus, recipe(config), run_folder(config))
-    if source is not None:
-        experiment.adopt(task.model, load_model(run_folder(source) / "model"))
-    task.earlier = sum(recipe(one).steps for one in fine_tunings(config)[:-1])
-    task.cycles = len(passed(config)) + 1
+    """The task with its initial weights: random, published, or those of the initial run."""
+    experiment, initial = experiment_of(config), initial_run(config)
+    task: TrainingTask = experiment.make_task(corpus, fit_config(config), run_folder(config))
+    if initial is not None:
+        experiment.adopt(task.model, load_model(run_folder(initial) / "model"))
+    task.earlier = sum(fit_config(run).steps for run in fine_tunings(config)[:-1])
+    task.cycles = len(intermediate_sparsities(config)) + 1
     return task
 
 
 def first_mask(config: Config, model: nn.Module) -> MaskSet | None:
-    """The mask that a run begins with; None where its callback draws it from the weights it starts from."""
+    """The mask that a run begins with; None where its callback draws it from the initial weights."""
     options: dict[str, Any] = {"structure": config.pruning.structure, "seed": config.seed}
     if find_method(config.method).ranked == "chance":
         return RP(config.sparsity, **options).choose(model)
-    source, start = ranked(config), origin(config)
-    if source is None or (start is not None and run_id(source) == run_id(start)):
+    source, initial = mask_run(config), initial_run(config)
+    if source is None or (initial is not None and run_id(source) == run_id(initial)):
         return None
     return OMP(config.sparsity, **options).choose(load_model(run_folder(source) / "model"))
 
 
 def make_trainer(config: Config, folder: Path, callbacks: list[Callback]) -> Trainer:
     """A Trainer that runs the fit's updates, validates nothing and keeps one checkpoint."""
-    run = recipe(config)
+    run = fit_config(config)
     accelerator, devices = hardware(run)
     saved = ModelCheckpoint(
         folder,

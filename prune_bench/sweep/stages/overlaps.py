@@ -12,7 +12,7 @@ from prune_bench.callbacks import OMP, RP
 from prune_bench.config import Config, from_dict
 from prune_bench.models.pretrained import load_pretrained, published
 from prune_bench.pruning.masks import MaskSet, iou
-from prune_bench.sweep.runs.dependencies import origin, run_id
+from prune_bench.sweep.runs.dependencies import initial_run, run_id
 from prune_bench.sweep.runs.files import read_json, write_text
 from prune_bench.sweep.runs.folders import run_folder
 from prune_bench.sweep.runs.rows import Row, read_rows
@@ -58,8 +58,8 @@ def compare_table(folder: Path, config: Config, report: Reporter) -> None:
 
 def start_model(config: Config) -> Any:
     """What a dense model was fine-tuned from."""
-    if source := origin(config):
-        return load_model(run_folder(source) / "model")
+    if initial := initial_run(config):
+        return load_model(run_folder(initial) / "model")
     if weights := published(config.pretraining, config.encoder.size):
         return load_pretrained(weights)
     raise ValueError("pretraining.source=random: no pretrained mask to compare with")

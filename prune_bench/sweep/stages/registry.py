@@ -19,7 +19,7 @@ from prune_bench.measurement.overlap import compare_with_start
 from prune_bench.measurement.size import measure_size
 from prune_bench.models.transformer_lm import LanguageModel
 from prune_bench.pruning.methods import find_method
-from prune_bench.sweep.runs.dependencies import SINGLE, dense_of, fine_tunings, recipe
+from prune_bench.sweep.runs.dependencies import SINGLE, dense_of, fine_tunings, fit_config
 from prune_bench.sweep.runs.files import read_json, write_text
 from prune_bench.sweep.runs.folders import READY, cache_folder, run_folder
 from prune_bench.sweep.runs.rows import Row, describe, environment, is_final, now, read_row, write_row
@@ -64,7 +64,7 @@ def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
     model, dense = (load_model(path) for path in saved)
     accuracy = measure_accuracy(model, config, corpus, report)
     costs, dense_costs = (measure_costs(one, path, config) for one, path in zip((model, dense), saved, strict=True))
-    fits = [read_fit(run_folder(one)) for one in fine_tunings(config)]
+    fits = [read_fit(run_folder(run)) for run in fine_tunings(config)]
     known = describe(config)
     key = "flops.blocks" if known["target"] == "flops" else "size.blocks_nonzero"
     return {
@@ -80,13 +80,13 @@ def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
         **accuracy,
         "fine_tunings": len(fits),
         "updates.final": fits[-1]["updates"],
-        "updates.total": sum(one["updates"] for one in fits),
+        "updates.total": sum(fit["updates"] for fit in fits),
         "precision": fits[-1]["precision"],
         "seconds.train": fits[-1]["seconds"],
-        "seconds.all_fits": round(sum(one["seconds"] for one in fits), 1),
+        "seconds.all_fits": round(sum(fit["seconds"] for fit in fits), 1),
         "seconds.evaluate": round(time.monotonic() - began, 1),
         **environment(config),
-        "hardware.gpu": gpus(recipe(config)),
+        "hardware.gpu": gpus(fit_config(config)),
         "finished": now(),
     }
 
@@ -119,7 +119,7 @@ def measure_costs(model: Any, path: Path, config: Config) -> Row:
 
 def measure_accuracy(model: nn.Module, config: Config, corpus: Any, report: Reporter) -> Row:
     """How good the model is, judged where it was trained."""
-    accelerator, _ = hardware(recipe(config))
+    accelerator, _ = hardware(fit_config(config))
     device = "cuda" if accelerator in ("gpu", "cuda") else "cpu"
     row = experiment_of(config).judge(model.to(device), corpus, partial(report, "evaluating"))
     if config.measurement.fused:

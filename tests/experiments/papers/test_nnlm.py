@@ -18,7 +18,7 @@ from prune_bench.reports.figures.components import kept_by_component
 from prune_bench.reports.rows.cells import DENSE, Cell
 from prune_bench.reports.rows.counts import PARTS, among, count, ratio
 from prune_bench.reports.rows.results import Results
-from prune_bench.sweep.runs.dependencies import normalise, path_of, run_id
+from prune_bench.sweep.runs.dependencies import gradual_run, normalise, run_id
 from prune_bench.sweep.runs.grid import read_grid
 from tests.reports.samples import row
 
@@ -109,9 +109,9 @@ def test_one_gradual_run_serves_all_sizes_but_those_that_price_it():
     configs = read_grid(["table=nnlm-figure1", "preset=tiny"], REPORTS).configs
     gradual = [config for config in configs if config.method in ("gradual", BEST) and config.pruning.intermediate]
     assert len(gradual) == 2 * len(STRUCTURES) * len(SIZES)
-    assert {config.sparsity for config in gradual if path_of(config) is None} == {max(SIZES)}
+    assert {config.sparsity for config in gradual if gradual_run(config) is None} == {max(SIZES)}
     alone = read_grid(["table=nnlm-table1", "preset=tiny"], REPORTS).configs
-    assert [path_of(config) for config in alone if config.method == BEST and not config.pruning.intermediate] == [
+    assert [gradual_run(config) for config in alone if config.method == BEST and not config.pruning.intermediate] == [
         None
     ] * 3
 

@@ -9,7 +9,15 @@ import pytest
 from prune_bench.families import preset
 from prune_bench.overrides import override
 from prune_bench.sweep.launch.plan import plan_runs
-from prune_bench.sweep.runs.dependencies import chain, fine_tunings, normalise, origin, ranked, recipe, run_id
+from prune_bench.sweep.runs.dependencies import (
+    fine_tunings,
+    fit_config,
+    initial_run,
+    mask_run,
+    normalise,
+    run_id,
+    with_dependencies,
+)
 from prune_bench.sweep.runs.folders import run_folder
 
 BASE = override(preset("tiny", "ctc"), {"method": "parp", "sparsity": 0.9})
@@ -38,7 +46,7 @@ def names(configs):
     ("parp_random", ["pretraining"]),
 ])  # fmt: skip
 def test_each_method_needs_what_its_paper_says(method, needed):
-    assert [config.method for config in chain(make(method))[:-1]] == needed
+    assert [config.method for config in with_dependencies(make(method))[:-1]] == needed
 
 
 @pytest.mark.parametrize(("method", "count"), [
@@ -50,15 +58,15 @@ def test_published_numbers_of_fine_tunings(method, count):
 
 def test_rounds_of_iterative_pruning_are_stages_that_larger_targets_share():
     expected = [("pretraining", 0.0), ("imp_round", 0.0), ("imp_round", 0.1), ("imp_round", 0.2), ("imp", 0.25)]
-    assert names(chain(make("imp", 0.25))) == expected
-    small, large = ({run_id(one) for one in chain(make("imp", sparsity))[:-1]} for sparsity in (0.25, 0.9))
+    assert names(with_dependencies(make("imp", 0.25))) == expected
+    small, large = ({run_id(one) for one in with_dependencies(make("imp", sparsity))[:-1]} for sparsity in (0.25, 0.9))
     assert small < large
-    assert names([ranked(make("imp", 0.19, pruning__imp_step="remaining10"))]) == [("imp_round", 0.1)]
-    assert sum(recipe(one).steps for one in fine_tunings(make("imp", 0.25))) == (3 * 0.2 + 1) * BASE.final.steps
+    assert names([mask_run(make("imp", 0.19, pruning__imp_step="remaining10"))]) == [("imp_round", 0.1)]
+    assert sum(fit_config(one).steps for one in fine_tunings(make("imp", 0.25))) == (3 * 0.2 + 1) * BASE.final.steps
 
 
 def test_two_stages_go_on_from_the_first():
-    assert names([origin(make("parp_p_staged"))]) == [("parp_p", 0.8)]
+    assert names([initial_run(make("parp_p_staged"))]) == [("parp_p", 0.8)]
     with pytest.raises(ValueError, match="give a larger sparsity"):
         normalise(make("parp_p_staged", 0.1))
 
@@ -70,14 +78,14 @@ def test_stages_need_models_of_the_same_shape(method):
 
 
 def test_a_transferred_mask_is_of_the_other_language_and_of_ones_own_by_default():
-    source = ranked(make("transfer", corpus__language="nl", pruning__mask_language="ru"))
+    source = mask_run(make("transfer", corpus__language="nl", pruning__mask_language="ru"))
     assert (source.method, source.corpus.language) == ("dense", "ru")
-    assert run_id(ranked(make("transfer"))) == run_id(ranked(make("omp")))
+    assert run_id(mask_run(make("transfer"))) == run_id(mask_run(make("omp")))
 
 
 def test_pretraining_is_shared_by_everything_but_what_shapes_it():
     def pretraining(config):
-        return run_id(chain(config)[0])
+        return run_id(with_dependencies(config)[0])
 
     shared = pretraining(BASE)
     for key, value in {"corpus.language": "nl", "seed": 3, "final.steps": 9, "tokenizer.kind": "words",
@@ -89,13 +97,13 @@ def test_pretraining_is_shared_by_everything_but_what_shapes_it():
 
 
 def test_published_weights_need_no_pretraining():
-    assert names(chain(make("omp", pretraining__source="wav2vec2-base"))) == [("dense", 0.0), ("omp", 0.9)]
+    assert names(with_dependencies(make("omp", pretraining__source="wav2vec2-base"))) == [("dense", 0.0), ("omp", 0.9)]
 
 
 def test_without_pretraining_the_dense_model_is_where_methods_start():
     config = override(preset("tiny"), {"method": "omp", "sparsity": 0.5})
-    assert names(chain(config)) == [("dense", 0.0), ("omp", 0.5)]
-    assert run_id(origin(config)) == run_id(ranked(config))
+    assert names(with_dependencies(config)) == [("dense", 0.0), ("omp", 0.5)]
+    assert run_id(initial_run(config)) == run_id(mask_run(config))
 
 
 def test_a_plan_has_each_shared_fit_once_and_in_order(tmp_path):

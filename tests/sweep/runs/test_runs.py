@@ -8,7 +8,7 @@ from prune_bench.callbacks import callbacks_for
 from prune_bench.families import preset
 from prune_bench.overrides import override
 from prune_bench.pruning.methods import METHODS
-from prune_bench.sweep.runs.dependencies import dense_of, fine_tunings, label, ranked, recipe, run_id
+from prune_bench.sweep.runs.dependencies import dense_of, fine_tunings, fit_config, label, mask_run, run_id
 
 BASE = replace(preset("tiny"), method="omp", sparsity=0.5)
 
@@ -64,9 +64,9 @@ def test_a_method_names_the_knobs_that_are_read_for_it(method):
 
     config = replace(BASE, method=method, pruning=Recorder())
     callbacks_for(config)
-    source = ranked(config)
+    source = mask_run(config)
     if source is not None:
-        recipe(source)
+        fit_config(source)
     assert read - {"distillation"} == set(METHODS[method].knobs) - {"distillation"}
 
 
@@ -82,6 +82,6 @@ def test_a_knob_changes_the_runs_of_the_methods_that_have_it(method, key, shapes
 
 def test_the_recipe_follows_where_a_run_starts():
     scratch = replace(BASE, method="scratch")
-    assert (recipe(BASE), recipe(scratch), recipe(dense_of(BASE))) == (BASE.final, BASE.dense, BASE.dense)
-    assert [recipe(one) for one in fine_tunings(BASE)] == [BASE.dense, BASE.final]
-    assert [recipe(one) for one in fine_tunings(scratch)] == [BASE.dense]
+    assert (fit_config(BASE), fit_config(scratch), fit_config(dense_of(BASE))) == (BASE.final, BASE.dense, BASE.dense)
+    assert [fit_config(one) for one in fine_tunings(BASE)] == [BASE.dense, BASE.final]
+    assert [fit_config(one) for one in fine_tunings(scratch)] == [BASE.dense]

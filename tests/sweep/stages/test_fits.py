@@ -8,7 +8,7 @@ import torch
 from prune_bench.artefacts import load_model
 from prune_bench.data import prepare
 from prune_bench.pruning import Infeasible
-from prune_bench.sweep.runs.dependencies import dense_of, recipe
+from prune_bench.sweep.runs.dependencies import dense_of, fit_config
 from prune_bench.sweep.runs.folders import cache_folder, run_folder
 from prune_bench.sweep.stages import fits
 from prune_bench.sweep.stages.progress import Reporter, read_progress
@@ -43,7 +43,7 @@ def assert_same_outcome(first, second):
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     logs = [(run_folder(config) / "metrics.jsonl").read_text() for config in (first, second)]
     assert logs[0] == logs[1]
-    assert len(logs[0].splitlines()) == recipe(first).steps
+    assert len(logs[0].splitlines()) == fit_config(first).steps
 
 
 @pytest.mark.parametrize("method", ["dense", "parp", "l0_sparsity", "svd"])

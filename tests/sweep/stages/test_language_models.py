@@ -14,7 +14,7 @@ from prune_bench.families import preset
 from prune_bench.measurement.fusion import tune
 from prune_bench.overrides import override
 from prune_bench.pruning import Infeasible
-from prune_bench.sweep.runs.dependencies import chain, path_of, yardsticks
+from prune_bench.sweep.runs.dependencies import gradual_run, reference_runs, with_dependencies
 from prune_bench.sweep.runs.folders import run_folder
 from prune_bench.sweep.runs.rows import is_final, read_row, unfinished, write_row, write_rows
 from prune_bench.sweep.stages import fits, fusing
@@ -38,7 +38,7 @@ def configure(recordings, output, **changes):
 
 def finish(config):
     """The row of a run, its needs seen to."""
-    for one in (*yardsticks(config), *chain(config)):
+    for one in (*reference_runs(config), *with_dependencies(config)):
         fits.fit(one, open_corpus(one), Reporter(None))
     STAGES["run"](run_folder(config), config, Reporter(None))
     return read_row(run_folder(config))
@@ -136,7 +136,7 @@ def test_the_correction_of_the_internal_language_model_is_chosen_with_the_weight
 
 def test_a_size_of_an_infeasible_run_says_so(make):
     config = make(method="gradual", sparsity=0.1, pruning__structure="heads", pruning__intermediate="0.1+0.5")
-    path = path_of(config)
+    path = gradual_run(config)
     write_row(run_folder(path), unfinished(path, "infeasible", "at most 30 % can be removed so"))
     with pytest.raises(Infeasible, match=r"run to 50.0%, and at most 30 % can be removed so: leave it out of pruning"):
         fits.fit(config, open_corpus(config), Reporter(None))

@@ -12,7 +12,7 @@ from prune_bench.families import preset
 from prune_bench.families.ctc.pretraining import make_arch
 from prune_bench.models.wav2vec2 import Wav2Vec2
 from prune_bench.overrides import override
-from prune_bench.sweep.runs.dependencies import chain, run_id
+from prune_bench.sweep.runs.dependencies import run_id, with_dependencies
 from prune_bench.sweep.runs.folders import run_folder
 from prune_bench.sweep.runs.rows import describe, read_rows, write_rows
 from prune_bench.sweep.stages.overlaps import compare_table, is_compared
@@ -34,7 +34,7 @@ def configs(tmp_path):
     for language, heard in languages:
         given = {"corpus.language": language, "pretraining.languages": heard, "execution.output": str(tmp_path)}
         configs.append(override(preset("smoke", "ctc"), {**SMALL, **given}))
-        save(chain(configs[-1])[0], 7)
+        save(with_dependencies(configs[-1])[0], 7)
         save(configs[-1], 1)
     write_rows(tmp_path / "rows.jsonl", [{**describe(config), "status": "done"} for config in configs])
     return configs

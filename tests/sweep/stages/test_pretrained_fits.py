@@ -14,7 +14,7 @@ from prune_bench.families import experiment_of, preset
 from prune_bench.overrides import override
 from prune_bench.pruning.masks import iou
 from prune_bench.pruning.targets import find_targets
-from prune_bench.sweep.runs.dependencies import chain, dense_of, fine_tunings
+from prune_bench.sweep.runs.dependencies import dense_of, fine_tunings, with_dependencies
 from prune_bench.sweep.runs.folders import run_folder
 from prune_bench.sweep.runs.rows import read_row, read_rows
 from prune_bench.sweep.stages import fits
@@ -53,7 +53,7 @@ def shared(recordings, tmp_path_factory):
     """An output folder with what all methods share: the pretrained encoder and the dense model."""
     output = tmp_path_factory.mktemp("pretrained")
     config = configure(recordings, output, "dense", 0.0)
-    for one in chain(config):
+    for one in with_dependencies(config):
         train(one)
     return output
 
@@ -89,14 +89,14 @@ def fraction_removed(weights):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_ends_exactly_sparse_with_its_fine_tunings(make, method):
     config = make(method)
-    for one in chain(config):
+    for one in with_dependencies(config):
         train(one)
     STAGES["run"](run_folder(config), config, Reporter(None))
     weights = prunable(config)
     total = sum(weight.numel() for weight in weights.values())
     assert fraction_removed(weights) == pytest.approx(SPARSITY, abs=1 / total)
     row = read_row(run_folder(config))
-    assert (row["status"], row["fine_tunings"]) == ("done", len(chain(config)) - 1)
+    assert (row["status"], row["fine_tunings"]) == ("done", len(with_dependencies(config)) - 1)
     assert 0.6 < row["overlap.start"] <= 1
     assert row["overlap.start"] == 1 or method not in ("mpi", "omp_continue")
     assert row["overlap.start"] < 0.75 or method not in ("rp", "parp_random")
@@ -105,7 +105,7 @@ def test_every_method_ends_exactly_sparse_with_its_fine_tunings(make, method):
 def test_dense_starts_from_the_pretrained_encoder_with_a_new_head(make):
     config = make("dense", 0.0)
     task = fits.make_task(config, open_corpus(config))
-    pretrained = load_model(run_folder(chain(config)[0]) / "model")
+    pretrained = load_model(run_folder(with_dependencies(config)[0]) / "model")
     state = pretrained.state_dict()
     assert pretrained.arch.vocabulary == 0
     assert all(torch.equal(value, state[name]) for name, value in task.model.state_dict().items() if name in state)
@@ -118,7 +118,7 @@ def test_omp_puts_the_dense_model_s_mask_on_the_pretrained_weights(make):
     mask = fits.first_mask(config, task.model)
     dense = load_model(run_folder(dense_of(config)) / "model")
     assert iou(mask, OMP(SPARSITY).choose(dense)) == 1.0
-    pretrained = load_model(run_folder(chain(config)[0]) / "model").state_dict()
+    pretrained = load_model(run_folder(with_dependencies(config)[0]) / "model").state_dict()
     assert all(torch.equal(weight, pretrained[name]) for name, weight in find_targets(task.model).items())
 
 
@@ -134,9 +134,9 @@ def test_chance_draws_a_mask_for_each_seed(make):
 
 def test_rounds_are_nested_and_start_from_the_pretrained_weights(make):
     config = make("imp", 0.3)
-    for one in chain(config):
+    for one in with_dependencies(config):
         train(one)
-    rounds = [prunable(one) for one in (*chain(config)[2:-1], config)]
+    rounds = [prunable(one) for one in (*with_dependencies(config)[2:-1], config)]
     assert [round(fraction_removed(weights), 3) for weights in rounds] == pytest.approx([0.1, 0.2, 0.3], abs=0.001)
     for earlier, later in itertools.pairwise(rounds):
         assert all(not ((earlier[name] == 0) & (later[name] != 0)).any() for name in earlier)
@@ -155,7 +155,7 @@ def test_the_logged_step_goes_on_over_the_fits_of_a_chain(make):
 
 
 def test_biases_are_pruned_where_the_structure_says_so(make):
-    for one in chain(config := make("imp", 0.3, pruning__structure="weights+biases")):
+    for one in with_dependencies(config := make("imp", 0.3, pruning__structure="weights+biases")):
         train(one)
     model = load_model(run_folder(config) / "model")
     values = find_targets(model, biases=True)
@@ -165,7 +165,7 @@ def test_biases_are_pruned_where_the_structure_says_so(make):
 
 def test_a_damaged_round_is_named_with_the_remedy_and_left_as_it_is(make):
     config = make("imp", 0.2)
-    *before, last = chain(config)
+    *before, last = with_dependencies(config)
     for one in before:
         train(one)
     file = run_folder(before[-1]) / "model" / "model.safetensors"
@@ -186,7 +186,7 @@ def test_a_mask_of_ones_own_language_is_omp_s(make):
 
 
 def test_a_killed_round_goes_on_to_the_same_weights(make, kill_at):
-    first = chain(make("imp", 0.1, final__checkpoint_every=1))[1]
+    first = with_dependencies(make("imp", 0.1, final__checkpoint_every=1))[1]
     train(first)
     expected = load_model(run_folder(first) / "model").state_dict()
     shutil.rmtree(run_folder(first))
