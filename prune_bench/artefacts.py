@@ -17,6 +17,8 @@ from torch import nn
 from prune_bench.families import FAMILIES, Family
 from prune_bench.registry import suggest
 
+RENAMED = {"units": "tokenizer"}  # keys of an arch.json as older versions wrote them
+
 
 def save_model(model: Any, folder: str | Path) -> Path:
     """Write a model's arch and weights to `folder`, replacing what was there."""
@@ -46,7 +48,7 @@ def load_model(folder: str | Path) -> Any:
     try:
         arch = json.loads((folder / "arch.json").read_text())
         family = family_saved_as(arch.pop("kind", "transducer"), folder)
-        model = family.model(family.arch.from_dict(arch))
+        model = family.model(family.arch.from_dict({RENAMED.get(key, key): value for key, value in arch.items()}))
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (SafetensorError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(

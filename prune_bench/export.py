@@ -1,7 +1,7 @@
 """Models as ONNX files with their weights inside, for any length, and their execution by ONNX Runtime.
 
 The files take one utterance without padding: (1, frames, mels) features or a (1, frames, width) stream in fp32; those
-of a language model take the (1, units) of one sentence as int64.
+of a language model take the (1, tokens) of one sentence as int64.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def export_blocks(model: Transducer, path: str | Path) -> Path:
 
 
 def export_language_model(model: LanguageModel, path: str | Path) -> Path:
-    """Write a language model: units (1, length) of a sentence -> logits (1, length, vocabulary) of the next ones."""
+    """Write a language model: tokens (1, length) of a sentence -> logits (1, length, vocabulary) of the next ones."""
     return _export(model, model, torch.zeros(1, EXAMPLE_FRAMES, dtype=torch.long), Path(path))
 
 

@@ -114,6 +114,6 @@ def test_a_language_model_computes_the_same_at_other_lengths(tmp_path, layers, r
     model = LanguageModel(LanguageModelArch(9, 16, 8, layers).with_ranks(ranks)).eval()
     session = open_session(export_language_model(model, tmp_path / "model.onnx"))
     for length in (1, 7, 120):
-        units = torch.randint(9, (1, length))
+        tokens = torch.randint(9, (1, length))
         with torch.no_grad():
-            assert torch.allclose(run_encoder(session, units), model(units), atol=1e-5)
+            assert torch.allclose(run_encoder(session, tokens), model(tokens), atol=1e-5)

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from experiments.benchmarks.interleaved import arch_of
 from experiments.benchmarks.results import Goal, Result, ratio, spread
-from experiments.benchmarks.turns import arch_of
 from prune_bench.compaction import compact
 from prune_bench.families import preset
 from prune_bench.measurement.flops import count_flops

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from experiments.benchmarks import language_model
+from experiments.benchmarks.interleaved import TOKENS_A_SECOND, arch_of
 from experiments.benchmarks.results import Goal, Result, spread
-from experiments.benchmarks.turns import UNITS_A_SECOND, arch_of
 from prune_bench.decoding.beam import search_beam
 from prune_bench.decoding.fusion import Fusion
 from prune_bench.decoding.greedy import search_greedy
@@ -30,7 +30,7 @@ ENCODER, GREEDY, ALONE, FUSED = "encoder", "greedy search", f"beam {BEAM}", f"be
 def run(rounds: int = ROUNDS, device: str = "cpu", name: str = "tiny", seconds: float = 4.0) -> Result:
     """Rounds over as many utterances of noise as are searched at once, by random models of a preset's size.
 
-    The blank's bias is set so that about as many units are emitted as in speech, on which the time of a search depends.
+    The blank's bias is set so that about as many tokens are emitted as in speech: the time of a search depends on them.
     """
     config = preset(name, "language_model")
     arch = arch_of(config)
@@ -40,7 +40,7 @@ def run(rounds: int = ROUNDS, device: str = "cpu", name: str = "tiny", seconds: 
     utterances, frames = ROWS // BEAM, round(1000 * seconds / config.features.hop_ms)
     features = torch.randn(utterances, frames, config.features.mels).to(device)
     hidden, lengths = model.encoder(features, torch.full((utterances,), frames).to(device))
-    emitted = calibrate(model, hidden, lengths, round(UNITS_A_SECOND * seconds * utterances))
+    emitted = calibrate(model, hidden, lengths, round(TOKENS_A_SECOND * seconds * utterances))
     variants = {
         ENCODER: lambda: model.encoder(features),
         GREEDY: lambda: search_greedy(model, hidden, lengths),
@@ -63,12 +63,12 @@ def run(rounds: int = ROUNDS, device: str = "cpu", name: str = "tiny", seconds: 
         result.rows.append({"part": key, "ms": spread(taken), "seconds a second of speech": factor})
     both = (median(result.seconds[ENCODER]) + median(result.seconds[FUSED])) / speech
     result.goals.append(Goal("encoder and fused beam search, seconds a second of speech", both, 0.05, at_least=False))
-    result.notes.append(f"{utterances} utterances of {seconds:g} s at once, {emitted / speech:.1f} units a second")
+    result.notes.append(f"{utterances} utterances of {seconds:g} s at once, {emitted / speech:.1f} tokens a second")
     return result
 
 
 def calibrate(model: Transducer, hidden: Tensor, lengths: Tensor, wanted: int) -> int:
-    """Set the blank's bias so that greedy search emits about `wanted` units; how many it emits."""
+    """Set the blank's bias so that greedy search emits about `wanted` tokens; how many it emits."""
     bias = model.joiner.output.bias
     assert bias is not None
     low, high = -20.0, 20.0

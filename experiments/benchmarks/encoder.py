@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchaudio.models import Wav2Vec2Model, wav2vec2_model
 
+from experiments.benchmarks.interleaved import TOKENS_A_SECOND, PlainLoop, Variant, fit_interleaved, precision_on, quiet
 from experiments.benchmarks.masks import resident
 from experiments.benchmarks.overhead import HookClock, sum_laps
 from experiments.benchmarks.results import Goal, Result, ratio, spread
-from experiments.benchmarks.turns import UNITS_A_SECOND, PlainLoop, Variant, precision_on, quiet, take_turns
 from prune_bench.callbacks import PARP
 from prune_bench.config import Config
 from prune_bench.data.batches import Batch
@@ -43,7 +43,9 @@ def run(rounds: int = ROUNDS, device: str = "cpu", name: str = "tiny", memory: s
         PRUNED: Variant(make_task(config), [callback], precision=precision),
         PLAIN: PlainLoop(plain_model(arch_of(config)), plain_loss, precision),
     }
-    take_turns(list(variants.values()), noise(config, 4), rounds * interval, interval, device, in_a_row=interval)
+    fit_interleaved(
+        list(variants.values()), noise(config, 4), rounds * interval, interval, device, consecutive=interval
+    )
     result = Result(f"Fine-tuning steps of the encoder, {name}, {device}")
     laps = {key: sum_laps(variant.seconds, interval) for key, variant in variants.items()}
     result.seconds = laps
@@ -97,11 +99,11 @@ def make_task(config: Config) -> CtcTask:
 
 def noise(config: Config, count: int, seconds: float = 4.0) -> list[Batch]:
     """Noise in the shape of a preset's batches: `final.frames` samples in utterances of `seconds`."""
-    samples, units = round(seconds * config.features.sample_rate), round(UNITS_A_SECOND * seconds)
+    samples, tokens = round(seconds * config.features.sample_rate), round(TOKENS_A_SECOND * seconds)
     rows = max(1, config.final.frames // samples)
-    lengths, counts = torch.full((rows,), samples), torch.full((rows,), units)
+    lengths, counts = torch.full((rows,), samples), torch.full((rows,), tokens)
     return [
-        Batch(torch.randn(rows, samples, 1), lengths, torch.randint(1, VOCABULARY, (rows, units)), counts,
+        Batch(torch.randn(rows, samples, 1), lengths, torch.randint(1, VOCABULARY, (rows, tokens)), counts,
               torch.arange(rows))
         for _ in range(count)
     ]  # fmt: skip

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from experiments.benchmarks.interleaved import PlainLoop, Variant, fit_interleaved, precision_on
 from experiments.benchmarks.overhead import HookClock, sum_laps
 from experiments.benchmarks.results import Goal, Result, ratio, spread
-from experiments.benchmarks.turns import PlainLoop, Variant, precision_on, take_turns
 from prune_bench.callbacks import Gradual, callbacks_for
 from prune_bench.config import Config
 from prune_bench.data.text.batches import TextBatch
@@ -43,7 +43,9 @@ def run(
         TAYLOR: Variant(make_task(config), [callback], precision=precision),
         PLAIN: PlainLoop(PlainModel(arch_of(config), config.lm.dropout), plain_loss, precision),
     }
-    take_turns(list(variants.values()), sentences(config, 4), rounds * interval, interval, device, in_a_row=interval)
+    fit_interleaved(
+        list(variants.values()), sentences(config, 4), rounds * interval, interval, device, consecutive=interval
+    )
     laps = {key: sum_laps(variant.seconds, interval) for key, variant in variants.items()}
     result = Result(f"Training steps of the language model, {name}, {device}")
     result.seconds = dict(laps)
@@ -74,7 +76,7 @@ def compare_factors(result: Result, name: str) -> None:
     timed = time_language_models(models, LENGTH, HYPOTHESES, REPEATS, torch.get_num_threads())
     for engine, stage in (("onnx", "sentence"), ("eager", "sentence"), ("eager", "step")):
         dense, half = (1e6 * timed[key][engine][stage]["median"] / LENGTH for key in models)
-        result.notes.append(f"{name}, {engine}, {stage}: {dense:.4g} us a unit dense, {half:.4g} us factorised to half")
+        result.notes.append(f"{name}, {engine}, {stage}: {dense:.4g} us per token dense, {half:.4g} factorised to half")
         if engine == "onnx":
             result.goals.append(
                 Goal(f"{name}: factorised to half under ONNX Runtime, time over dense", half / dense, 1.0, False)
@@ -96,18 +98,18 @@ class PlainModel(nn.Module):
         heads, ffn = arch.layers[0].heads, arch.layers[0].ffn
         layer = nn.TransformerEncoderLayer(arch.width, heads, ffn, dropout, F.gelu, batch_first=True, norm_first=True)
         self.encoder = nn.TransformerEncoder(layer, len(arch.layers), nn.LayerNorm(arch.width), False)
-        self.units = nn.Parameter(torch.randn(arch.vocabulary, arch.width) * arch.width**-0.5)
+        self.embedding = nn.Parameter(torch.randn(arch.vocabulary, arch.width) * arch.width**-0.5)
 
-    def forward(self, units: Tensor) -> Tensor:
-        width, length = self.units.shape[1], units.shape[1]
-        places = torch.arange(length, device=units.device)
-        stream = F.embedding(units, self.units) * math.sqrt(width) + sinusoids(places, width)
-        mask = nn.Transformer.generate_square_subsequent_mask(length, device=units.device, dtype=stream.dtype)
-        return self.encoder(stream, mask, is_causal=True) @ self.units.T
+    def forward(self, tokens: Tensor) -> Tensor:
+        width, length = self.embedding.shape[1], tokens.shape[1]
+        places = torch.arange(length, device=tokens.device)
+        stream = F.embedding(tokens, self.embedding) * math.sqrt(width) + sinusoids(places, width)
+        mask = nn.Transformer.generate_square_subsequent_mask(length, device=tokens.device, dtype=stream.dtype)
+        return self.encoder(stream, mask, is_causal=True) @ self.embedding.T
 
 
 def plain_loss(model: PlainModel, batch: TextBatch, device: str) -> Tensor:
-    scores = model(batch.units.to(device))
+    scores = model(batch.tokens.to(device))
     return F.cross_entropy(scores.float().flatten(0, 1), batch.targets.to(device).flatten())
 
 
@@ -127,12 +129,12 @@ def make_task(config: Config) -> LanguageModelTask:
 
 
 def sentences(config: Config, count: int) -> list[TextBatch]:
-    """Random units in the shape of a preset's batches: `final.frames` units in sentences of one length."""
+    """Random tokens in the shape of a preset's batches: `final.frames` tokens in sentences of one length."""
     generator = torch.Generator().manual_seed(0)
     rows = max(1, config.final.frames // LENGTH)
     lengths, places = torch.full((rows,), LENGTH), torch.arange(rows)
     batches = []
     for _ in range(count):
-        units = torch.randint(1, config.tokenizer.size, (rows, LENGTH + 1), generator=generator)
-        batches.append(TextBatch(units[:, :-1], units[:, 1:], lengths, places))
+        tokens = torch.randint(1, config.tokenizer.size, (rows, LENGTH + 1), generator=generator)
+        batches.append(TextBatch(tokens[:, :-1], tokens[:, 1:], lengths, places))
     return batches

@@ -13,8 +13,8 @@ from lightning.pytorch.callbacks import ModelPruning
 from torch import nn
 from torch.nn.utils import prune
 
+from experiments.benchmarks.interleaved import Variant, fit_interleaved, make_task, precision_on, random_batches
 from experiments.benchmarks.results import Goal, Result, ratio, spread
-from experiments.benchmarks.turns import Variant, make_task, precision_on, random_batches, take_turns
 from prune_bench.callbacks import L0, OMP, PARP
 from prune_bench.config import Config
 from prune_bench.families import preset
@@ -41,7 +41,7 @@ def run(rounds: int = ROUNDS, device: str = "cpu", name: str = "tiny") -> Result
     interval = max(1, round(config.pruning.interval * config.final.steps))
     batches = random_batches(config, 4)
     variants, clocks = make_variants(config, interval, device)
-    take_turns(list(variants.values()), batches, rounds * interval, interval, device, in_a_row=interval)
+    fit_interleaved(list(variants.values()), batches, rounds * interval, interval, device, consecutive=interval)
     laps = {key: sum_laps(variant.seconds, interval) for key, variant in variants.items()}
     dense = laps["dense"]
     result = Result(f"A pruning callback over the dense step, {name}, sparsity {SPARSITY:.0%}, {device}")

@@ -39,7 +39,7 @@ class TorchaudioTask(TransducerTask):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         output = self.model(self.augment(batch.features, batch.lengths), batch.lengths, batch.targets)
-        units = batch.target_lengths.sum()
+        tokens = batch.target_lengths.sum()
         transducer = torchaudio.functional.rnnt_loss(
             output.joint.float(),
             batch.targets.int(),
@@ -49,7 +49,7 @@ class TorchaudioTask(TransducerTask):
             reduction="sum",
         )
         ctc = ctc_loss(output.ctc, batch.targets, output.lengths, batch.target_lengths)
-        return (1 - self.ctc_weight) * transducer / units + self.ctc_weight * ctc / units
+        return (1 - self.ctc_weight) * transducer / tokens + self.ctc_weight * ctc / tokens
 
 
 class TorchaudioAttention(nn.Module):

@@ -15,9 +15,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
+from experiments.benchmarks.interleaved import Variant, fit_interleaved, make_task, precision_on, quiet, random_batches
 from experiments.benchmarks.peers import TorchaudioAttention, TorchaudioTask
 from experiments.benchmarks.results import Goal, Result, ratio, spread
-from experiments.benchmarks.turns import Variant, make_task, precision_on, quiet, random_batches, take_turns
 from prune_bench.config import Config
 from prune_bench.data.batches import Batch
 from prune_bench.families import preset
@@ -62,7 +62,7 @@ def compare(result: Result, config: Config, peaks: dict[str, float], rounds: int
         "ours": Variant(make_task(config), precision=chosen),
         "torchaudio": Variant(make_task(config, TorchaudioTask)),
     }
-    take_turns(list(variants.values()), batches, rounds, WARMUP, device)
+    fit_interleaved(list(variants.values()), batches, rounds, WARMUP, device)
     types = {"ours": torch.bfloat16 if "bf16" in chosen else torch.float32, "torchaudio": torch.float32}
     attention = time_attention(config, batches[0], types, device, rounds)
     speech = float(batches[0].lengths.sum()) * config.features.hop_ms / 1000

@@ -26,12 +26,12 @@ __all__ = ["Batch", "Corpus", "FeatureStore", "LogMel", "SpecAugment", "SpeechDa
 class Corpus:
     """The five splits by name and the tokenizer trained on the training text.
 
-    `heard` is the training split as layers that are not trained leave it, if they have been computed.
+    `front_end` is the training split as the output of a frozen front end, where that has been computed.
     """
 
     splits: dict[str, FeatureStore]
     tokenizer: Tokenizer
-    heard: FeatureStore | None = None
+    front_end: FeatureStore | None = None
 
 
 def prepare(config: Config, cache: str | Path, progress: bool = True) -> Corpus:
@@ -76,19 +76,19 @@ def labelled_stores(
 
 
 def prepare_unlabelled(config: Config, cache: str | Path, progress: bool = True) -> Corpus:
-    """What `config.pretraining` hears: training speech of its languages, without any text."""
-    heard = config.pretraining
-    languages = heard.languages.split("+")
+    """The training speech of `config.pretraining`, in all of its languages, without any text."""
+    options = config.pretraining
+    languages = options.languages.split("+")
     stores = []
     for language in languages:
         corpus = CorpusConfig(
-            name=heard.corpus,
-            root=heard.root,
-            train=heard.train,
+            name=options.corpus,
+            root=options.root,
+            train=options.train,
             language=language,
-            train_utterances=heard.utterances // len(languages),
+            train_utterances=options.utterances // len(languages),
             on_bad=config.corpus.on_bad,
-            seed=heard.seed,
+            seed=options.seed,
         )
         stores.append(feature_stores(corpus, config.features, Path(cache), progress, ("train",))["train"])
     return Corpus({"train": join(stores)}, Textless())
@@ -99,7 +99,9 @@ def cached_tokenizer(config: TokenizerConfig, texts: list[str], cache: Path) -> 
     path = cache / "tokenizers" / f"{config.kind}-{digest}.json"
     tokenizer = load_tokenizer(cached(path, lambda file: train_tokenizer(config, texts).save(file)))
     if config.kind == "sentencepiece" and tokenizer.size < config.size + 1:
-        print(f"tokenizer: {tokenizer.size - 1} units, not tokenizer.size={config.size}: the training text has no more")
+        print(
+            f"tokenizer: {tokenizer.size - 1} tokens, not tokenizer.size={config.size}: the training text gives no more"
+        )
     return tokenizer
 
 
@@ -121,12 +123,12 @@ def usable(split: str, store: FeatureStore, tokenizer: Tokenizer, config: Config
 
 
 def find_fault(text: str, frames: int, tokenizer: Tokenizer) -> tuple[str, str] | None:
-    """Reason and message if `text` cannot be spelled or has more units than encoder frames, else None."""
+    """Reason and message if `text` cannot be spelled or has more tokens than encoder frames, else None."""
     try:
-        units = tokenizer.encode(text)
+        tokens = tokenizer.encode(text)
     except ValueError as error:
         return UNKNOWN, f"{UNKNOWN}, {error}"
-    if len(units) > frames:
+    if len(tokens) > frames:
         reason = "transcript longer than its audio"
-        return reason, f"{reason}, {len(units)} units for {frames} encoder frames"
+        return reason, f"{reason}, {len(tokens)} tokens for {frames} encoder frames"
     return None

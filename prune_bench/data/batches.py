@@ -25,7 +25,7 @@ EVALUATION_FRAMES = 40000
 
 
 class Batch(NamedTuple):
-    """`features` (B, T, mels) float32, `lengths` (B,) frames, `targets` (B, U) units padded with 0,
+    """`features` (B, T, mels) float32, `lengths` (B,) frames, `targets` (B, U) tokens padded with 0,
     `target_lengths` (B,), `indices` (B,) places in the store; integers are int64."""
 
     features: Tensor
@@ -165,7 +165,7 @@ class SpeechData(lightning.LightningDataModule):
         trainer, store = self.trainer, self.corpus.splits["train"]
         assert trainer is not None
         stream = BatchStream(store.lengths, self.fit.frames, self.seed, *place_of(trainer))
-        read = store if self.corpus.heard is None else self.corpus.heard
+        read = store if self.corpus.front_end is None else self.corpus.front_end
         return loader(Examples(read, self.corpus.tokenizer), stream, workers=2 if torch.cuda.is_available() else 0)
 
     def val_dataloader(self) -> DataLoader[Batch]:

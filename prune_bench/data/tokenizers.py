@@ -1,4 +1,4 @@
-"""Text to unit numbers and back; unit 0 is the blank of the transducer and of CTC."""
+"""Text to tokens, which are numbers, and back; token 0 is the blank of the transducer and of CTC."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ import sentencepiece
 from prune_bench.config import TokenizerConfig
 
 BLANK = 0
-UNKNOWN = "unit outside the vocabulary"
+UNKNOWN = "token outside the vocabulary"
 VERSION = 1
 
 
 class Tokenizer(Protocol):
-    """`size` counts every unit, the blank included. `encode` raises ValueError for a character it does not know."""
+    """`size` counts every token, the blank included. `encode` raises ValueError for a character it does not know."""
 
     @property
     def size(self) -> int: ...
 
     def encode(self, text: str) -> list[int]: ...
 
-    def decode(self, units: Sequence[int]) -> str: ...
+    def decode(self, tokens: Sequence[int]) -> str: ...
 
     def state(self) -> Any: ...
 
@@ -36,14 +36,14 @@ class Tokenizer(Protocol):
 
 
 class Textless:
-    """For speech whose text is not read: no units but the blank."""
+    """For speech whose text is not read: no tokens but the blank."""
 
     size = 1
 
     def encode(self, text: str) -> list[int]:
         return []
 
-    def decode(self, units: Sequence[int]) -> str:
+    def decode(self, tokens: Sequence[int]) -> str:
         return ""
 
     def state(self) -> list[str]:
@@ -54,14 +54,14 @@ class Textless:
 
 
 class Symbols:
-    """One unit a symbol of the training text; a subclass says how a text splits into symbols."""
+    """One token for each symbol of the training text; a subclass says how a text splits into symbols."""
 
     kind: ClassVar[str]
     separator: ClassVar[str]
 
     def __init__(self, symbols: Sequence[str]) -> None:
         self.symbols = list(symbols)
-        self.units = {symbol: unit for unit, symbol in enumerate(symbols, start=1)}
+        self.numbers = {symbol: number for number, symbol in enumerate(symbols, start=1)}
 
     @staticmethod
     def split(text: str) -> Sequence[str]:
@@ -84,18 +84,18 @@ class Symbols:
 
     def encode(self, text: str) -> list[int]:
         symbols = self.split(text)
-        check_known(symbols, self.units, self.separator)
-        return [self.units[symbol] for symbol in symbols]
+        check_known(symbols, self.numbers, self.separator)
+        return [self.numbers[symbol] for symbol in symbols]
 
-    def decode(self, units: Sequence[int]) -> str:
-        return self.separator.join(self.symbols[unit - 1] for unit in units if unit != BLANK)
+    def decode(self, tokens: Sequence[int]) -> str:
+        return self.separator.join(self.symbols[token - 1] for token in tokens if token != BLANK)
 
     def save(self, path: str | Path) -> None:
         save_tokenizer(self, Path(path))
 
 
 class Characters(Symbols):
-    """One unit a character."""
+    """One token per character."""
 
     kind, separator = "characters", ""
 
@@ -105,7 +105,7 @@ class Characters(Symbols):
 
 
 class Words(Symbols):
-    """One unit a token between spaces: a word, or a phone where the targets are phones."""
+    """One token for each part between spaces: a word, or a phone where the targets are phones."""
 
     kind, separator = "words", " "
 
@@ -115,9 +115,9 @@ class Words(Symbols):
 
 
 class SentencePiece:
-    """Byte-pair units (Sennrich et al., 2016) trained on the training text; the unknown unit doubles as the blank.
+    """Byte-pair tokens (Sennrich et al., 2016) trained on the training text; the unknown token doubles as the blank.
 
-    With few units, byte pairs make shorter sequences than a unigram model, which leaves more frames a unit.
+    With few tokens, byte pairs make shorter sequences than a unigram model, which leaves more frames per token.
     """
 
     kind: ClassVar[str] = "sentencepiece"
@@ -129,7 +129,7 @@ class SentencePiece:
 
     @classmethod
     def train(cls, texts: Iterable[str], size: int) -> SentencePiece:
-        """Train `size` units beside the blank, or as many as the text gives."""
+        """Train `size` tokens beside the blank, or as many as the text gives."""
         lines, model = list(texts), io.BytesIO()
         alphabet = "".join(sorted({letter for text in lines for letter in text}))
         if size <= len(alphabet):
@@ -156,8 +156,8 @@ class SentencePiece:
         check_known(text, self.known)
         return list(self.processor.encode(text))
 
-    def decode(self, units: Sequence[int]) -> str:
-        return str(self.processor.decode([int(unit) for unit in units if unit != BLANK]))
+    def decode(self, tokens: Sequence[int]) -> str:
+        return str(self.processor.decode([int(token) for token in tokens if token != BLANK]))
 
     def save(self, path: str | Path) -> None:
         save_tokenizer(self, Path(path))
@@ -189,8 +189,8 @@ def save_tokenizer(tokenizer: Symbols | SentencePiece, path: Path) -> None:
     os.replace(file.name, path)
 
 
-def units_of(tokenizer: Tokenizer) -> str:
-    """Twelve hex digits that tell the units of two tokenizers apart."""
+def tokenizer_digest(tokenizer: Tokenizer) -> str:
+    """Twelve hex digits of the SHA-256 of a tokenizer's state: equal where two tokenizers encode alike."""
     return hashlib.sha256(json.dumps(tokenizer.state()).encode()).hexdigest()[:12]
 
 

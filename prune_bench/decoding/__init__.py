@@ -1,1 +1,1 @@
-"""From a model's scores to units."""
+"""From a model's scores to tokens."""

@@ -1,7 +1,7 @@
 """Beam search for transducers, batched over utterances, with or without a language model.
 
-Alignment-length synchronous (Saon et al., ICASSP 2020): each step gives every hypothesis a blank or a unit, so that
-hypotheses that compete have taken equally many steps. Alignments of one unit sequence that meet are summed.
+Alignment-length synchronous (Saon et al., ICASSP 2020): each step gives every hypothesis a blank or a token, so that
+hypotheses that compete have taken equally many steps. Alignments of one token sequence that meet are summed.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ NEVER = -math.inf
 
 
 class Hypothesis(NamedTuple):
-    """Units of one utterance and their log-probability, fusion included."""
+    """Tokens of one utterance and their log-probability, fusion included."""
 
-    units: list[int]
+    tokens: list[int]
     score: float
 
 
 class Beam(NamedTuple):
-    """`scores`, `frames` read so far, units emitted on the current frame and the node of the sequence of units, each
+    """`scores`, `frames` read so far, tokens emitted on the current frame and the node of the sequence of tokens, each
     (batch, beam)."""
 
     scores: Tensor
@@ -58,39 +58,40 @@ def search_beam(
 ) -> list[list[Hypothesis]]:
     """The best hypotheses of each utterance of encoder output (batch, frames, width), best first.
 
-    At most `max_symbols` units a frame. A beam of 1 without fusion is `search_greedy`; a beam that holds every
+    At most `max_symbols` tokens a frame. A beam of 1 without fusion is `search_greedy`; a beam that holds every
     hypothesis gives exact log-probabilities while `max_symbols` does not bind. With the models in eval mode the result
     does not depend on the batch.
     """
     if fusion:
         fusion.check(model)
     encoded, batch = model.joiner.encoder(hidden), len(hidden)
-    heard, known = PredictorMemory(model, hidden), LanguageModelMemory(fusion, hidden) if fusion else None
-    tree = PrefixTree(model.arch.vocabulary, (heard, known) if known else (heard,), hidden.device)
+    predictor, language_model = PredictorMemory(model, hidden), LanguageModelMemory(fusion, hidden) if fusion else None
+    memories = (predictor, language_model) if language_model else (predictor,)
+    tree = PrefixTree(model.arch.vocabulary, memories, hidden.device)
     alive, done = Beam.start(batch, beam, hidden.device), Beam.start(batch, beam, hidden.device)
     done.scores[:, 0] = NEVER
     while bool((alive.scores > NEVER).any()):
-        predicted = heard.outputs[alive.nodes]
+        predicted = predictor.outputs[alive.nodes]
         steps = step_scores(model, encoded, alive.frames, predicted)
-        if known and fusion:
-            steps[..., 1:] += known.outputs[alive.nodes][..., 1:]
+        if language_model and fusion:
+            steps[..., 1:] += language_model.outputs[alive.nodes][..., 1:]
             if fusion.internal:
                 steps -= fusion.internal * internal_scores(model, predicted)
         alive = advance(alive, alive.scores[..., None] + steps, tree, max_symbols)
-        ends = known.outputs[alive.nodes][..., BLANK] if known else torch.zeros_like(alive.scores)
+        ends = language_model.outputs[alive.nodes][..., BLANK] if language_model else torch.zeros_like(alive.scores)
         alive, done = finish(alive, done, alive.frames >= frames[:, None], ends)
     return read_hypotheses(done, tree)
 
 
 def step_scores(model: Transducer, encoded: Tensor, frames: Tensor, predicted: Tensor) -> Tensor:
-    """Log-probabilities (batch, beam, vocabulary) of a blank or a unit on the frame that each hypothesis reads."""
+    """Log-probabilities (batch, beam, vocabulary) of a blank or a token on the frame that each hypothesis reads."""
     everyone = torch.arange(len(encoded), device=encoded.device)[:, None]
     coming = encoded[everyone, frames.clamp(max=encoded.shape[1] - 1)]
     return model.joiner(coming, predicted).log_softmax(-1)
 
 
 def advance(alive: Beam, scores: Tensor, tree: PrefixTree, max_symbols: int) -> Beam:
-    """The best hypotheses one step on; after `max_symbols` units on one frame comes the next."""
+    """The best hypotheses one step on; after `max_symbols` tokens on one frame comes the next."""
     batch, width, vocabulary = scores.shape
     spoken = scores[..., 1:].flatten(1)
     best, places = spoken.topk(min(width, spoken.shape[1]))
@@ -136,8 +137,8 @@ def read_hypotheses(beam: Beam, tree: PrefixTree) -> list[list[Hypothesis]]:
     """Those of each utterance that exist, best first."""
     ranked = beam.select(beam.scores.argsort(dim=1, descending=True, stable=True))
     scores, width = ranked.scores.tolist(), ranked.scores.shape[1]
-    units = tree.spell(ranked.nodes.flatten())
+    tokens = tree.spell(ranked.nodes.flatten())
     return [
-        [Hypothesis(units[width * row + place], score) for place, score in enumerate(each) if score > NEVER]
+        [Hypothesis(tokens[width * row + place], score) for place, score in enumerate(each) if score > NEVER]
         for row, each in enumerate(scores)
     ]

@@ -9,8 +9,8 @@ BLANK = 0
 
 
 def collapse(logits: Tensor, lengths: Tensor | None = None) -> list[list[int]]:
-    """The best unit of each frame of (batch, frames, vocabulary), repetitions merged, then blanks left out."""
+    """The best token of each frame of (batch, frames, vocabulary), repetitions merged, then blanks left out."""
     frames = [logits.shape[1]] * len(logits) if lengths is None else lengths.tolist()
     paths = logits.argmax(-1).cpu()
     merged = (torch.unique_consecutive(path[:end]) for path, end in zip(paths, frames, strict=True))
-    return [units[units != BLANK].tolist() for units in merged]
+    return [tokens[tokens != BLANK].tolist() for tokens in merged]

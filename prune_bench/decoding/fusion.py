@@ -12,14 +12,14 @@ from prune_bench.models.transformer_lm import LanguageModel, State
 
 @dataclass(frozen=True)
 class Fusion:
-    """A unit scores log p(transducer) + `weight` * log p(language model) - `internal` * log p(internal model).
+    """A token scores log p(transducer) + `weight` * log p(language model) - `internal` * log p(internal model).
 
-    The internal language model of a transducer is its joiner on silence, an encoder output of zeros, over all units
+    The internal language model of a transducer is its joiner on silence, an encoder output of zeros, over all tokens
     but the blank (Variani et al., 2020; Meng et al., 2021). Blanks score as without fusion, the end of a sentence by
     the language model alone.
 
     Raises:
-        ValueError: the two models have other units.
+        ValueError: the two models have other tokens.
     """
 
     model: LanguageModel
@@ -29,19 +29,21 @@ class Fusion:
     def check(self, transducer: Transducer) -> None:
         ours, theirs = self.model.arch, transducer.arch
         if ours.vocabulary != theirs.vocabulary:
-            found = f"{ours.vocabulary} units and the transducer {theirs.vocabulary}"
+            found = f"{ours.vocabulary} tokens and the transducer {theirs.vocabulary}"
             raise ValueError(f"the language model has {found}: train it with the same tokenizer")
-        if ours.units and theirs.units and ours.units != theirs.units:
-            raise ValueError("the language model has other units than the transducer: train it with the same tokenizer")
+        if ours.tokenizer and theirs.tokenizer and ours.tokenizer != theirs.tokenizer:
+            raise ValueError(
+                "the language model has other tokens than the transducer: train it with the same tokenizer"
+            )
 
-    def step(self, units: Tensor, state: State) -> tuple[Tensor, State]:
-        """Weighted log-probabilities (rows, vocabulary) of what follows the units, and the new state."""
-        logits, state = self.model.step(units, state)
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Weighted log-probabilities (rows, vocabulary) of what follows the tokens, and the new state."""
+        logits, state = self.model.step(tokens, state)
         return self.weight * logits.log_softmax(-1), state
 
 
 def internal_scores(model: Transducer, predicted: Tensor) -> Tensor:
-    """Log-probabilities (..., vocabulary) of units by the internal language model; the blank's is 0."""
+    """Log-probabilities (..., vocabulary) of tokens by the internal language model; the blank's is 0."""
     joiner = model.joiner
     silence = joiner.encoder(predicted.new_zeros(joiner.encoder.in_features))
     logits = joiner(silence, predicted)

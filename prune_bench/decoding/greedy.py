@@ -15,9 +15,9 @@ WINDOW_ROWS = 1024
 def decode_greedy(
     model: Transducer, features: Tensor, lengths: Tensor | None = None, max_symbols: int = 5
 ) -> list[list[int]]:
-    """The best unit at each step for each utterance of (batch, frames, mels) features.
+    """The best token at each step for each utterance of (batch, frames, mels) features.
 
-    At most `max_symbols` units a frame. With the model in eval mode the result does not depend on the batch.
+    At most `max_symbols` tokens a frame. With the model in eval mode the result does not depend on the batch.
     """
     hidden, frames = model.encoder(features, lengths)
     if frames is None:
@@ -29,8 +29,8 @@ def decode_greedy(
 def search_greedy(model: Transducer, hidden: Tensor, frames: Tensor, max_symbols: int = 5) -> list[list[int]]:
     """`decode_greedy` from encoder output (batch, frames, width) on.
 
-    Each utterance walks its own lattice. As the predictor changes with units alone, a step scores a window of coming
-    frames at once and jumps to the first that is not blank: hardly more steps than units in the longest result.
+    Each utterance walks its own lattice. As the predictor changes with tokens alone, a step scores a window of coming
+    frames at once and jumps to the first that is not blank: hardly more steps than tokens in the longest result.
     """
     encoded = model.joiner.encoder(hidden)
     everyone = torch.arange(len(hidden), device=hidden.device)
@@ -47,16 +47,16 @@ def search_greedy(model: Transducer, hidden: Tensor, frames: Tensor, max_symbols
         best = model.joiner(coming, predicted[:, None]).argmax(-1)
         best = best.masked_fill(places >= frames[:, None], BLANK)
         speaks, first = (best != BLANK).max(-1)
-        unit = best[everyone, first]
+        token = best[everyone, first]
         skipped = torch.where(speaks, first, window)
         symbols = torch.where(skipped > 0, 0, symbols) + speaks
         full = symbols >= max_symbols
         frame, symbols = frame + skipped + full, symbols.masked_fill(full, 0)
-        walk.append(unit)
+        walk.append(token)
         chosen = speaks.nonzero()[:, 0]
-        output, new = model.predictor.step(unit[chosen], tuple(part[chosen] for part in state))
+        output, new = model.predictor.step(token[chosen], tuple(part[chosen] for part in state))
         predicted[chosen] = model.joiner.predictor(output)
         for part, values in zip(state, new, strict=True):
             part[chosen] = values
     rows = torch.stack(walk, 1).tolist() if walk else [[] for _ in frames]
-    return [[unit for unit in row if unit != BLANK] for row in rows]
+    return [[token for token in row if token != BLANK] for row in rows]

@@ -1,4 +1,4 @@
-"""Unit sequences that a beam meets, and what networks make of them, computed once for all hypotheses and utterances."""
+"""Token sequences that a beam meets, and the networks' outputs on them, computed once for all hypotheses."""
 
 from __future__ import annotations
 
@@ -38,33 +38,33 @@ class Memory(Protocol):
 
     outputs: Rows
 
-    def extend(self, tree: PrefixTree, parents: Tensor, units: Tensor) -> None:
-        """Add those of new nodes, each `parents`' sequence and one of the `units`."""
+    def extend(self, tree: PrefixTree, parents: Tensor, tokens: Tensor) -> None:
+        """Add those of new nodes, each `parents`' sequence and one of the `tokens`."""
 
 
 class PrefixTree:
-    """Sequences of units: each is a node, a child of the sequence without its last unit. Node 0 is the empty one."""
+    """Sequences of tokens: each is a node, a child of the sequence without its last token. Node 0 is the empty one."""
 
     def __init__(self, vocabulary: int, memories: Sequence[Memory], device: torch.device):
         self.vocabulary, self.memories = vocabulary, memories
         root = torch.zeros(1, dtype=torch.long, device=device)
-        self.parents, self.units, self.lengths = Rows(root), Rows(root.clone()), Rows(root.clone())
+        self.parents, self.tokens, self.lengths = Rows(root), Rows(root.clone()), Rows(root.clone())
         self.children = Rows(self._childless(1))
 
-    def extend(self, nodes: Tensor, units: Tensor) -> Tensor:
-        """The nodes of `nodes`' sequences with one more of `units` each, made where there are none yet."""
-        missing = self.children[nodes, units] == ROOT
+    def extend(self, nodes: Tensor, tokens: Tensor) -> Tensor:
+        """The nodes of `nodes`' sequences with one more of `tokens` each, made where there are none yet."""
+        missing = self.children[nodes, tokens] == ROOT
         if bool(missing.any()):
-            self._add(self.name(nodes, units)[missing].unique())
-        return self.children[nodes, units].long()
+            self._add(self.name(nodes, tokens)[missing].unique())
+        return self.children[nodes, tokens].long()
 
-    def name(self, nodes: Tensor, units: Tensor) -> Tensor:
-        """A number for each sequence of a node and a unit, whether it has a node or not."""
-        return nodes * self.vocabulary + units
+    def name(self, nodes: Tensor, tokens: Tensor) -> Tensor:
+        """A number for each sequence of a node and a token, whether it has a node or not."""
+        return nodes * self.vocabulary + tokens
 
     def names(self, nodes: Tensor) -> Tensor:
         """The number of each node's sequence."""
-        return self.name(self.parents[nodes], self.units[nodes])
+        return self.name(self.parents[nodes], self.tokens[nodes])
 
     def paths(self, nodes: Tensor) -> Tensor:
         """(nodes, longest + 2): the nodes from the root to each, then the root again."""
@@ -76,21 +76,21 @@ class PrefixTree:
         return paths
 
     def spell(self, nodes: Tensor) -> list[list[int]]:
-        """The units of each sequence."""
+        """The tokens of each sequence."""
         lengths = self.lengths[nodes].tolist()
-        units = self.units[self.paths(nodes)].tolist()
-        return [row[1 : length + 1] for row, length in zip(units, lengths, strict=True)]
+        tokens = self.tokens[self.paths(nodes)].tolist()
+        return [row[1 : length + 1] for row, length in zip(tokens, lengths, strict=True)]
 
     def _add(self, names: Tensor) -> None:
-        parents, units = names // self.vocabulary, names % self.vocabulary
+        parents, tokens = names // self.vocabulary, names % self.vocabulary
         for memory in self.memories:
-            memory.extend(self, parents, units)
+            memory.extend(self, parents, tokens)
         places = torch.arange(self.parents.count, self.parents.count + len(names), device=names.device)
-        self.children.room[parents, units] = places.int()
+        self.children.room[parents, tokens] = places.int()
         self.children.append(self._childless(len(names)))
         self.lengths.append(self.lengths[parents] + 1)
         self.parents.append(parents)
-        self.units.append(units)
+        self.tokens.append(tokens)
 
     def _childless(self, count: int) -> Tensor:
         return torch.full((count, self.vocabulary), ROOT, dtype=torch.int32, device=self.parents.room.device)
@@ -105,15 +105,15 @@ class PredictorMemory:
         output, state = model.predictor.step(torch.full((1,), BLANK, device=like.device), state)
         self.outputs, self.state = Rows(model.joiner.predictor(output)), tuple(map(Rows, state))
 
-    def extend(self, tree: PrefixTree, parents: Tensor, units: Tensor) -> None:
-        output, state = self.model.predictor.step(units, tuple(part[parents] for part in self.state))
+    def extend(self, tree: PrefixTree, parents: Tensor, tokens: Tensor) -> None:
+        output, state = self.model.predictor.step(tokens, tuple(part[parents] for part in self.state))
         self.outputs.append(self.model.joiner.predictor(output))
         for rows, part in zip(self.state, state, strict=True):
             rows.append(part)
 
 
 class LanguageModelMemory:
-    """Weighted log-probabilities of what follows each sequence; the key and the value of each unit are kept once."""
+    """Weighted log-probabilities of what follows each sequence; the key and the value of each token are kept once."""
 
     def __init__(self, fusion: Fusion, like: Tensor):
         self.fusion = fusion
@@ -121,16 +121,16 @@ class LanguageModelMemory:
         scores, written = self._read(border, fusion.model.initial_state(1, like))
         self.outputs, self.written = Rows(scores), tuple(map(Rows, written))
 
-    def extend(self, tree: PrefixTree, parents: Tensor, units: Tensor) -> None:
+    def extend(self, tree: PrefixTree, parents: Tensor, tokens: Tensor) -> None:
         paths = tree.paths(parents)
         seen = (rows[paths].transpose(1, 2) for rows in self.written)
-        scores, written = self._read(units, (tree.lengths[parents] + 1, *seen))
+        scores, written = self._read(tokens, (tree.lengths[parents] + 1, *seen))
         self.outputs.append(scores)
         for rows, part in zip(self.written, written, strict=True):
             rows.append(part)
 
-    def _read(self, units: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, list[Tensor]]:
-        """Scores after the next units, and what each of them leaves to those behind it."""
-        scores, (lengths, *caches) = self.fusion.step(units, state)
-        everyone = torch.arange(len(units), device=units.device)
+    def _read(self, tokens: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, list[Tensor]]:
+        """Scores after the next tokens, and what each of them leaves to those behind it."""
+        scores, (lengths, *caches) = self.fusion.step(tokens, state)
+        everyone = torch.arange(len(tokens), device=tokens.device)
         return scores, [cache[everyone, :, lengths - 1] for cache in caches]

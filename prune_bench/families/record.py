@@ -51,7 +51,7 @@ class Experiment:
         """Give `model` the weights of a finished one. ValueError when they do not fit."""
         model.load_state_dict(source.state_dict())
 
-    def cache_frozen(self, corpus: Any, model: Any, cache: Path, progress: Progress) -> Any:
+    def cache_front_end(self, corpus: Any, model: Any, cache: Path, progress: Progress) -> Any:
         """The corpus with the output of layers that are not trained, computed once for all fits in folder `cache`."""
         return corpus
 

@@ -51,8 +51,8 @@ def evaluate(
     done = 0
     for batch in evaluation_batches(store, batch_frames):
         decoded = recognise(Batch(*(part.to(device) for part in batch)))
-        for index, units in zip(batch.indices.tolist(), decoded, strict=True):
-            hypotheses[index] = tokenizer.decode(units)
+        for index, tokens in zip(batch.indices.tolist(), decoded, strict=True):
+            hypotheses[index] = tokenizer.decode(tokens)
         done += len(decoded)
         if progress:
             progress(done, len(store))

@@ -62,7 +62,7 @@ def transcribe(
         hidden = pad_sequence([encoded.hidden[index] for index in batch], batch_first=True).to(device)
         found = search_beam(model, hidden, torch.from_numpy(lengths[batch]).to(device), beam, max_symbols, fusion)
         for index, best in zip(batch.tolist(), found, strict=True):
-            hypotheses[index] = tokenizer.decode(best[0].units)
+            hypotheses[index] = tokenizer.decode(best[0].tokens)
         done += len(batch)
         if progress:
             progress(done, len(lengths))

@@ -1,7 +1,7 @@
 """Seconds that models take for one utterance, measured side by side in one process.
 
 Every model is timed once a round, in an order drawn anew for each round, so that a change in the machine's speed meets
-all models alike, however many they are. A pass goes from features to units and is timed at the border of each stage:
+all models alike, however many they are. A pass goes from features to tokens and is timed at the border of each stage:
 the unpruned front end and decoding bound what pruning can gain. Run nothing beside it.
 """
 
@@ -48,7 +48,7 @@ def time_models(
     Returns for each name {"eager": parts, "onnx": parts} with parts `front_end`, `blocks`, `decoding` and `total`,
     each the `median`, `low` and `high` seconds over `rounds`; and how it was done under `_protocol`. Decoding is the
     same eager code in both. `features` (frames, mels), best `speech(store, frames)`, are cut to `seconds`; without
-    them the input is noise, on which a model may emit more or fewer units than on speech. Models are left in eval
+    them the input is noise, on which a model may emit more or fewer tokens than on speech. Models are left in eval
     mode. `progress(done, total)` is called after each model's preparation and each round.
 
     Raises:
@@ -67,8 +67,8 @@ def time_models(
         starts = {key: inputs[key[0]] for key in pipelines}
         report = (lambda done, _: progress(len(models) + done, total)) if progress else None
         timings = time_pipelines(pipelines, starts, rounds, threads, report)
-    heard = {"seconds": seconds, "frames": frames, "input": "noise" if features is None else "speech"}
-    timings["_protocol"] = {**heard, "max_symbols": max_symbols, **protocol(rounds, threads)}
+    speech = {"seconds": seconds, "frames": frames, "input": "noise" if features is None else "speech"}
+    timings["_protocol"] = {**speech, "max_symbols": max_symbols, **protocol(rounds, threads)}
     return timings
 
 
@@ -125,7 +125,7 @@ def time_passes(
 
 
 def eager_stages(model: Transducer, max_symbols: int) -> Stages:
-    """The model's own modules, from features (1, frames, mels) to units."""
+    """The model's own modules, from features (1, frames, mels) to tokens."""
     encoder = model.encoder
     return {
         "front_end": lambda features: encoder.front_end(features, None)[0],

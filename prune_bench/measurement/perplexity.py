@@ -1,6 +1,6 @@
-"""Perplexities with their uncertainty, by units, by words, and by how frequent the words are.
+"""Perplexities with their uncertainty, by tokens, by words, and by how frequent the words are.
 
-Every sentence ends with its border, which counts as a unit and as a word. Intervals resample whole sentences.
+Every sentence ends with its border, which counts as a token and as a word. Intervals resample whole sentences.
 """
 
 from __future__ import annotations
@@ -47,20 +47,23 @@ def measure_perplexity(
     progress: Progress | None = None,
     samples: int = 1000,
 ) -> dict[str, Any]:
-    """Perplexity `units` with `low` and `high`, `words`, and of each sentence its `nats`, `units`, `words` and how
-    `frequent` it is, given the counts of words in the training text."""
+    """Perplexities of a split, given the counts of words in the training text.
+
+    Returns the perplexity per token, `units`, with `low` and `high`, that per word, `words`, and under `sentences` the
+    `nats`, tokens (`units`), `words` and relative frequency (`frequent`) of each.
+    """
     nats = score_sentences(model, store, progress)
-    units = store.lengths(np.arange(len(store))) + 1
+    tokens = store.lengths(np.arange(len(store))) + 1
     words = np.array([len(text.split()) + 1 for text in store.texts])
-    low, high = (math.exp(bound / 100) for bound in bootstrap_interval(nats, units, samples))
+    low, high = (math.exp(bound / 100) for bound in bootstrap_interval(nats, tokens, samples))
     return {
-        "units": perplexity(nats, units),
+        "units": perplexity(nats, tokens),
         "low": low,
         "high": high,
         "words": perplexity(nats, words),
         "sentences": {
             "nats": np.round(nats, 4).tolist(),
-            "units": units.tolist(),
+            "units": tokens.tolist(),
             "words": words.tolist(),
             "frequent": frequent(store.texts, frequencies),
         },

@@ -111,9 +111,9 @@ class ConformerArch:
 
 @dataclass(frozen=True)
 class TransducerArch:
-    """A Conformer-Transducer. `vocabulary` counts the blank, unit 0; `predictor` is "stateless" or "lstm".
+    """A Conformer-Transducer. `vocabulary` counts the blank, token 0; `predictor` is "stateless" or "lstm".
 
-    `units` tells tokenizers apart; nothing where it is not known.
+    `tokenizer` is the digest of the tokenizer, empty where it is not known.
     """
 
     encoder: ConformerArch
@@ -122,7 +122,7 @@ class TransducerArch:
     predictor_width: int
     predictor_layers: int
     joint_width: int
-    units: str = ""
+    tokenizer: str = ""
 
     @classmethod
     def from_config(cls, model: ModelConfig, mels: int, vocabulary: int) -> TransducerArch:

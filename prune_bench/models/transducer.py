@@ -1,4 +1,4 @@
-"""Conformer-Transducer (Graves, 2012): encoder, predictor over units, joiner, and a CTC head beside them."""
+"""Conformer-Transducer (Graves, 2012): encoder, predictor over tokens, joiner, and a CTC head beside them."""
 
 from __future__ import annotations
 
@@ -20,53 +20,53 @@ State = tuple[Tensor, ...]
 
 
 class StatelessPredictor(nn.Module):
-    """Sees the last two units alone (Ghodsi et al., ICASSP 2020)."""
+    """Sees the last two tokens alone (Ghodsi et al., ICASSP 2020)."""
 
     def __init__(self, vocabulary: int, width: int):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
         self.conv = nn.Conv1d(width, width, 2)
 
-    def forward(self, units: Tensor) -> Tensor:
-        """(batch, units) -> (batch, units + 1, width), the first for an empty history."""
-        return F.relu(self.conv(self.embedding(F.pad(units, (2, 0), value=BLANK)).transpose(1, 2)).transpose(1, 2))
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(batch, tokens) -> (batch, tokens + 1, width), the first for an empty history."""
+        return F.relu(self.conv(self.embedding(F.pad(tokens, (2, 0), value=BLANK)).transpose(1, 2)).transpose(1, 2))
 
     def initial_state(self, batch: int, like: Tensor) -> State:
         """What an empty history leaves; every tensor of a state has the batch first."""
         return (torch.full((batch, 1), BLANK, device=like.device),)
 
-    def step(self, units: Tensor, state: State) -> tuple[Tensor, State]:
-        """Outputs (batch, width) after the next units (batch,), and the new state."""
-        history = torch.cat((state[0], units[:, None]), 1)
-        return F.relu(self.conv(self.embedding(history).transpose(1, 2)))[..., 0], (units[:, None],)
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Outputs (batch, width) after the next tokens (batch,), and the new state."""
+        history = torch.cat((state[0], tokens[:, None]), 1)
+        return F.relu(self.conv(self.embedding(history).transpose(1, 2)))[..., 0], (tokens[:, None],)
 
 
 class LSTMPredictor(nn.Module):
-    """Sees all units so far."""
+    """Sees all tokens so far."""
 
     def __init__(self, vocabulary: int, width: int, layers: int):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
         self.lstm = nn.LSTM(width, width, layers, batch_first=True)
 
-    def forward(self, units: Tensor) -> Tensor:
-        """(batch, units) -> (batch, units + 1, width), the first for an empty history."""
-        return self.lstm(self.embedding(F.pad(units, (1, 0), value=BLANK)))[0]
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(batch, tokens) -> (batch, tokens + 1, width), the first for an empty history."""
+        return self.lstm(self.embedding(F.pad(tokens, (1, 0), value=BLANK)))[0]
 
     def initial_state(self, batch: int, like: Tensor) -> State:
         """What an empty history leaves; every tensor of a state has the batch first."""
         zeros = like.new_zeros(batch, self.lstm.num_layers, self.lstm.hidden_size)
         return zeros, zeros
 
-    def step(self, units: Tensor, state: State) -> tuple[Tensor, State]:
-        """Outputs (batch, width) after the next units (batch,), and the new state."""
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Outputs (batch, width) after the next tokens (batch,), and the new state."""
         inner = tuple(part.transpose(0, 1).contiguous() for part in state)
-        output, new = self.lstm(self.embedding(units[:, None]), inner)
+        output, new = self.lstm(self.embedding(tokens[:, None]), inner)
         return output[:, 0], tuple(part.transpose(0, 1) for part in new)
 
 
 class Joiner(nn.Module):
-    """Unit scores from one encoder frame and one predictor output."""
+    """Token scores from one encoder frame and one predictor output."""
 
     def __init__(self, encoder_width: int, predictor_width: int, width: int, vocabulary: int):
         super().__init__()
@@ -80,7 +80,7 @@ class Joiner(nn.Module):
 
 
 class TransducerOutput(NamedTuple):
-    """`joint` (batch, frames, units + 1, vocabulary), `ctc` (batch, frames, vocabulary) logits, frames of each."""
+    """`joint` (batch, frames, tokens + 1, vocabulary), `ctc` (batch, frames, vocabulary) logits, frames of each."""
 
     joint: Tensor
     ctc: Tensor
@@ -88,9 +88,9 @@ class TransducerOutput(NamedTuple):
 
 
 class Transducer(nn.Module):
-    """Speech recogniser built from an Arch; unit 0 is the blank.
+    """Speech recogniser built from an Arch; token 0 is the blank.
 
-    `predictor_dropout` hides whole histories from the joiner in training, so that units are read off the speech.
+    `predictor_dropout` hides whole histories from the joiner in training, so that tokens are read off the speech.
     """
 
     def __init__(self, arch: TransducerArch, dropout: float = 0.0, predictor_dropout: float = 0.0):
@@ -103,7 +103,7 @@ class Transducer(nn.Module):
         self.ctc = nn.Linear(arch.encoder.width, arch.vocabulary)
 
     def forward(self, features: Tensor, lengths: Tensor | None, targets: Tensor) -> TransducerOutput:
-        """`features` (batch, frames, mels), `lengths` in feature frames (None: no padding), targets (batch, units)."""
+        """`features` (batch, frames, mels), `lengths` in feature frames (None: no padding), targets (batch, tokens)."""
         hidden, frames = self.encoder(features, lengths)
         encoded = self.joiner.encoder(hidden)[:, :, None]
         predicted = self.joiner.predictor(self.forget(self.predictor(targets)))[:, None]

@@ -1,6 +1,6 @@
-"""A causal Transformer over units (Vaswani et al., 2017, norms first), built from an Arch.
+"""A causal Transformer over tokens (Vaswani et al., 2017, norms first), built from an Arch.
 
-Unit 0, the blank of a recogniser, stands for the border of a sentence: it is the first input and the last output.
+Token 0, the blank of a recogniser, stands for the border of a sentence: it is the first input and the last output.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Ranks = Mapping[str, int]
 
 @dataclass(frozen=True)
 class LanguageModelArch:
-    """Widths of a language model. `vocabulary` counts the border, unit 0; `units` tells tokenizers apart.
+    """Widths of a language model. `vocabulary` counts the border, token 0; `tokenizer` is the tokenizer's digest.
 
-    `tied` uses one matrix to read units and to score them. With `embeddings` these matrices are prunable too; `ranks`
+    `tied` uses one matrix to read tokens and to score them. With `embeddings` these matrices are prunable too; `ranks`
     names which of them are factorised.
     """
 
@@ -39,7 +39,7 @@ class LanguageModelArch:
     layers: tuple[BlockArch, ...]
     tied: bool = True
     embeddings: bool = True
-    units: str = ""
+    tokenizer: str = ""
     ranks: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ class CausalAttention(nn.Module):
         self.heads, self.head_width = heads, head_width
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, units, width) to the same shape."""
+        """(batch, tokens, width) to the same shape."""
         if self.heads == 0:
             return self.out.bias.expand_as(x)
         query, key, value = self.project(x)
@@ -87,7 +87,7 @@ class CausalAttention(nn.Module):
         return self.out(mixed.transpose(1, 2).flatten(2))
 
     def step(self, x: Tensor, keys: Tensor, values: Tensor, lengths: Tensor) -> Tensor:
-        """The next unit's (batch, width); writes its key and value behind the `lengths` there are of each row."""
+        """The next token's (batch, width); writes its key and value behind the `lengths` there are of each row."""
         if self.heads == 0:
             return self.out.bias.expand_as(x)
         query, key, value = self.project(x[:, None])
@@ -98,7 +98,7 @@ class CausalAttention(nn.Module):
         return self.out(mixed[:, :, 0].flatten(1))
 
     def project(self, x: Tensor) -> list[Tensor]:
-        """Queries, keys and values, each (batch, heads, units, head_width)."""
+        """Queries, keys and values, each (batch, heads, tokens, head_width)."""
         layers = self.query, self.key, self.value
         return [layer(x).unflatten(-1, (self.heads, self.head_width)).transpose(1, 2) for layer in layers]
 
@@ -135,7 +135,7 @@ class Block(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """Scores of the next unit after each prefix of a sentence."""
+    """Scores of the next token after each prefix of a sentence."""
 
     layers: Any
     head: nn.Linear | LowRankLinear
@@ -156,20 +156,20 @@ class LanguageModel(nn.Module):
 
     @property
     def reader(self) -> nn.Linear | LowRankLinear:
-        """The layer whose rows are the units' vectors."""
+        """The layer whose rows are the tokens' vectors."""
         return self.head if self.arch.tied else self.embedding
 
-    def forward(self, units: Tensor) -> Tensor:
-        """Logits (batch, units, vocabulary) of what follows each of (batch, units), the first of them the border."""
-        return self.head(self.norm(self.blocks(self.front_end(units))))
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits (batch, tokens, vocabulary) of what follows each of (batch, tokens), the first of them the border."""
+        return self.head(self.norm(self.blocks(self.front_end(tokens))))
 
-    def front_end(self, units: Tensor) -> Tensor:
-        """What the layers read: the units' vectors and where they stand."""
-        places = torch.arange(units.shape[1], device=units.device)
-        return self.dropout(self.embed(units) + sinusoids(places, self.arch.width))
+    def front_end(self, tokens: Tensor) -> Tensor:
+        """What the layers read: the tokens' vectors and where they stand."""
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        return self.dropout(self.embed(tokens) + sinusoids(places, self.arch.width))
 
-    def embed(self, units: Tensor) -> Tensor:
-        return look_up(self.reader, units) * math.sqrt(self.arch.width)
+    def embed(self, tokens: Tensor) -> Tensor:
+        return look_up(self.reader, tokens) * math.sqrt(self.arch.width)
 
     def blocks(self, stream: Tensor) -> Tensor:
         for layer in self.layers:
@@ -177,21 +177,21 @@ class LanguageModel(nn.Module):
         return stream
 
     def initial_state(self, batch: int, like: Tensor) -> State:
-        """What no unit leaves: how many were seen, then keys and values of each layer; all have the batch first."""
+        """What no token leaves: how many were seen, then keys and values of each layer; all have the batch first."""
         shapes = [(batch, layer.heads, ROOM, self.arch.head_width) for layer in self.arch.layers for _ in "kv"]
         return (torch.zeros(batch, dtype=torch.long, device=like.device), *(like.new_zeros(shape) for shape in shapes))
 
     def make_room(self, state: State) -> State:
-        """The same state with space for one more unit in each row."""
+        """The same state with space for one more token in each row."""
         lengths, *caches = state
         if len(lengths) == 0 or int(lengths.max()) < caches[0].shape[2]:
             return state
         return lengths, *(F.pad(cache, (0, 0, 0, ROOM)) for cache in caches)
 
-    def step(self, units: Tensor, state: State) -> tuple[Tensor, State]:
-        """Logits (batch, vocabulary) after the next units (batch,), and the new state; the old one is used up."""
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Logits (batch, vocabulary) after the next tokens (batch,), and the new state; the old one is used up."""
         lengths, *caches = self.make_room(state)
-        stream = self.embed(units) + sinusoids(lengths, self.arch.width)
+        stream = self.embed(tokens) + sinusoids(lengths, self.arch.width)
         for layer, keys, values in zip(self.layers, caches[::2], caches[1::2], strict=True):
             stream = layer.step(stream, keys, values, lengths)
         return self.head(self.norm(stream)), (lengths + 1, *caches)
@@ -221,11 +221,11 @@ class LanguageModel(nn.Module):
         return [group for group in groups if group.size]
 
 
-def look_up(layer: nn.Linear | LowRankLinear, units: Tensor) -> Tensor:
+def look_up(layer: nn.Linear | LowRankLinear, tokens: Tensor) -> Tensor:
     """Rows of a scoring layer's matrix, dense or factorised."""
     if isinstance(layer, LowRankLinear):
-        return F.embedding(units, layer.up.weight) @ layer.down.weight
-    return F.embedding(units, layer.weight)
+        return F.embedding(tokens, layer.up.weight) @ layer.down.weight
+    return F.embedding(tokens, layer.weight)
 
 
 def sinusoids(places: Tensor, width: int) -> Tensor:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class CtcTask(RecognitionTask):
-    """CTC loss per unit on (batch, samples, 1) waveforms, or on (batch, frames, channels) that the convolutions made.
+    """CTC loss per token on (batch, samples, 1) waveforms, or on (batch, frames, channels) that the convolutions made.
 
     The convolutions stay as they are.
 

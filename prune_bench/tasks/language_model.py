@@ -15,7 +15,7 @@ from prune_bench.tasks.training import TrainingTask
 
 
 class LanguageModelTask(TrainingTask):
-    """Cross-entropy in nats a unit, the border at the end of each sentence included; its exponential in validation."""
+    """Cross-entropy in nats per token, the border that ends each sentence included; its exponential in validation."""
 
     model: LanguageModel
 
@@ -33,5 +33,5 @@ class LanguageModelTask(TrainingTask):
         self.sums += torch.stack((cross_entropy(self.model, batch).sum(), batch.lengths.sum()))
 
     def on_validation_epoch_end(self) -> None:
-        nats, units = self.trainer.strategy.reduce(self.sums, reduce_op="sum")
-        self.log("valid/perplexity", (nats / units).exp(), prog_bar=True)
+        nats, tokens = self.trainer.strategy.reduce(self.sums, reduce_op="sum")
+        self.log("valid/perplexity", (nats / tokens).exp(), prog_bar=True)

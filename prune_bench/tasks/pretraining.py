@@ -1,4 +1,4 @@
-"""Self-supervised pretraining of a wav2vec 2.0 encoder: predict the acoustic units of hidden frames."""
+"""Self-supervised pretraining of a wav2vec 2.0 encoder: predict the clusters of hidden frames."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from prune_bench.config import PretrainingConfig
 from prune_bench.models.wav2vec2 import Wav2Vec2
+from prune_bench.tasks.clusters import ClusterTargets
 from prune_bench.tasks.masking import widened
 from prune_bench.tasks.training import TrainingTask
-from prune_bench.tasks.units import AcousticUnits
 
 if TYPE_CHECKING:
     from prune_bench.data.batches import Batch
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 class PretrainingTask(TrainingTask):
     """Masked prediction on (batch, samples, 1) waveforms (HuBERT, Hsu et al., 2021); transcripts are not read.
 
-    Each frame starts a hidden stretch of `recipe.length` frames with chance `recipe.start`; a learned vector stands in
-    for hidden frames before the Transformer. The loss is the cross-entropy of the frames' units in nats a frame, where
-    a visible frame counts `recipe.visible` times as much as a hidden one; `accuracy` is of hidden frames. The head and
-    the vector belong to pretraining alone; the encoder is `model`.
+    Each frame starts a hidden stretch of `options.length` frames with chance `options.start`; a learned vector stands
+    in for hidden frames before the Transformer. The loss is the cross-entropy of the frames' clusters in nats per
+    frame, where a visible frame counts `options.visible` times as much as a hidden one; `accuracy` is of hidden frames.
+    The head and the vector belong to pretraining alone; the encoder is `model`.
     """
 
     model: Wav2Vec2
 
-    def __init__(self, model: Wav2Vec2, units: AcousticUnits, recipe: PretrainingConfig):
-        super().__init__(model, recipe.fit, recipe.seed)
-        self.units, self.recipe = units, recipe
-        self.head = nn.Linear(model.arch.width, len(units.centres))
+    def __init__(self, model: Wav2Vec2, targets: ClusterTargets, options: PretrainingConfig):
+        super().__init__(model, options.fit, options.seed)
+        self.targets, self.options = targets, options
+        self.head = nn.Linear(model.arch.width, len(targets.centres))
         self.vector = nn.Parameter(torch.empty(model.arch.width).uniform_())
         self.hidden: Tensor | None = None
         model.encoder.feature_projection.register_forward_hook(self.hide)
 
     def hide(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         """Put the vector in the place of stretches of the projected features."""
-        self.hidden = spans(output.shape[:2], self.recipe.start, self.recipe.length, output.device)
+        self.hidden = spans(output.shape[:2], self.options.start, self.options.length, output.device)
         return torch.where(self.hidden[..., None], self.vector.to(output.dtype), output)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -47,9 +47,9 @@ class PretrainingTask(TrainingTask):
         states, frames = self.model(waveforms, batch.lengths)
         assert frames is not None
         assert self.hidden is not None
-        targets = self.units(waveforms, frames)
+        targets = self.targets(waveforms, frames)
         inside = torch.arange(states.shape[1], device=states.device) < frames[:, None]
-        weights = torch.where(self.hidden, 1.0, self.recipe.visible) * inside
+        weights = torch.where(self.hidden, 1.0, self.options.visible) * inside
         judged = weights > 0
         logits, targets, weights = self.head(states[judged]).float(), targets[judged], weights[judged]
         loss = (weights * F.cross_entropy(logits, targets, reduction="none")).sum() / weights.sum()

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class Decoder(Protocol):
-    """What turns units back into text."""
+    """What turns tokens back into text."""
 
-    def decode(self, units: Sequence[int]) -> str: ...
+    def decode(self, tokens: Sequence[int]) -> str: ...
 
 
 class RecognitionTask(TrainingTask):
     """A recogniser in training, its greedy word error rate in validation.
 
-    A subclass gives `recognise(batch)` beside its losses. Without a tokenizer the error rate is over units.
+    A subclass gives `recognise(batch)` beside its losses. Without a tokenizer the error rate is over tokens.
     """
 
     def __init__(self, model: nn.Module, fit: FitConfig, seed: int = 0, tokenizer: Decoder | None = None):
@@ -34,16 +34,16 @@ class RecognitionTask(TrainingTask):
         self.counts = torch.zeros(2)
 
     def recognise(self, batch: Batch) -> list[list[int]]:
-        """Units of each utterance, by the model in eval mode."""
+        """Tokens of each utterance, by the model in eval mode."""
         raise NotImplementedError
 
     def on_validation_epoch_start(self) -> None:
         self.counts = torch.zeros(2, device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        hypotheses = [self.text(units) for units in self.recognise(batch)]
+        hypotheses = [self.text(tokens) for tokens in self.recognise(batch)]
         targets = zip(batch.targets.tolist(), batch.target_lengths.tolist(), strict=True)
-        references = [self.text(units[:length]) for units, length in targets]
+        references = [self.text(tokens[:length]) for tokens, length in targets]
         found = jiwer.process_words(references, hypotheses)
         errors = found.substitutions + found.deletions + found.insertions
         self.counts += self.counts.new_tensor([errors, found.substitutions + found.deletions + found.hits])
@@ -52,6 +52,6 @@ class RecognitionTask(TrainingTask):
         errors, words = self.trainer.strategy.reduce(self.counts, reduce_op="sum")
         self.log("valid/wer", 100 * errors / words, prog_bar=True)
 
-    def text(self, units: list[int]) -> str:
-        """Units as words; their numbers stand for words without a tokenizer."""
-        return self.tokenizer.decode(units) if self.tokenizer else " ".join(map(str, units))
+    def text(self, tokens: list[int]) -> str:
+        """Tokens as words; their numbers stand for words without a tokenizer."""
+        return self.tokenizer.decode(tokens) if self.tokenizer else " ".join(map(str, tokens))

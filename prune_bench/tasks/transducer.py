@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TransducerTask(RecognitionTask):
-    """Transducer loss and a share `ctc_weight` of CTC, both per unit of the targets."""
+    """Transducer loss and a share `ctc_weight` of CTC, both per token of the targets."""
 
     model: Transducer
 
@@ -41,9 +41,9 @@ class TransducerTask(RecognitionTask):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         output = self.model(self.augment(batch.features, batch.lengths), batch.lengths, batch.targets)
         rest = (batch.targets, output.lengths, batch.target_lengths)
-        units = batch.target_lengths.sum()
-        transducer = transducer_loss(output.joint, *rest) / units
-        ctc = ctc_loss(output.ctc, *rest) / units
+        tokens = batch.target_lengths.sum()
+        transducer = transducer_loss(output.joint, *rest) / tokens
+        ctc = ctc_loss(output.ctc, *rest) / tokens
         loss = (1 - self.ctc_weight) * transducer + self.ctc_weight * ctc
         return {"loss": loss, "loss/transducer": transducer, "loss/ctc": ctc}
 

@@ -50,7 +50,7 @@ def test_strings_have_three_to_seven_digits_and_belong_to_one_kind_of_split(sour
 def test_the_last_speaker_is_heard_in_test_other_alone(source):
     speakers = {split: {utterance.speaker for utterance in listed(source, split)} for split in SPLITS}
     assert speakers.pop("test-other") == {"cleo"}
-    assert all(heard == {"ada", "ben"} for heard in speakers.values())
+    assert all(names == {"ada", "ben"} for names in speakers.values())
 
 
 def test_with_five_speakers_dev_other_has_an_unseen_one_too():
@@ -60,19 +60,19 @@ def test_with_five_speakers_dev_other_has_an_unseen_one_too():
 
 
 def test_recordings_of_training_dev_and_test_are_different(source, monkeypatch):
-    heard: dict[str, set[tuple[str, int]]] = {}
+    recordings: dict[str, set[tuple[str, int]]] = {}
     read = fsdd.read_audio
 
     def spy(path, rate):
         _, speaker, index = path.stem.split("_")
-        heard.setdefault(split, set()).add((speaker, int(index)))
+        recordings.setdefault(split, set()).add((speaker, int(index)))
         return read(path, rate)
 
     monkeypatch.setattr(fsdd, "read_audio", spy)
     for split in SPLITS:
         for load in source.read(listed(source, split)[:30]):
             load()
-    indices = {split: {index for _, index in pairs} for split, pairs in heard.items()}
+    indices = {split: {index for _, index in pairs} for split, pairs in recordings.items()}
     assert indices["train"] <= set(TRAINING)
     assert indices["dev-clean"] | indices["dev-other"] <= set(DEV)
     assert indices["test-clean"] <= set(TEST)

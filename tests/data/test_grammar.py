@@ -33,10 +33,10 @@ def test_text_follows_the_seed_and_a_larger_corpus_continues_a_smaller(training)
 
 def test_vocabulary_is_of_the_intended_size_and_covered(training):
     vocabulary = Grammar().vocabulary
-    heard = {word for text in training for word in text.split()}
+    trained = {word for text in training for word in text.split()}
     assert 900 <= len(vocabulary) <= 1200
-    assert heard - vocabulary <= {"an"}
-    unseen = [word not in heard for text in sentences("test-clean", 300, seed=0) for word in text.split()]
+    assert trained - vocabulary <= {"an"}
+    unseen = [word not in trained for text in sentences("test-clean", 300, seed=0) for word in text.split()]
     assert np.mean(unseen) < 0.01
 
 

@@ -91,7 +91,7 @@ FAULTS = [
     "non-speech transcript",
     "segment beyond its file",
     "transcript longer than its audio",
-    "unit outside the vocabulary",
+    "token outside the vocabulary",
 ]
 
 
@@ -183,7 +183,7 @@ def test_waveforms_come_back_sample_by_sample(config, tmp_path):
 def test_few_labels_know_the_letters_of_all_splits_but_all_labels_only_their_own(config, tmp_path):
     speak(tmp_path / "odd.wav", 1.5, 9)
     add(tmp_path, "test-clean", "odd.wav", "a zebra")
-    with pytest.raises(ValueError, match="unit outside the vocabulary"):
+    with pytest.raises(ValueError, match="token outside the vocabulary"):
         prepare(config, tmp_path / "cache", progress=False)
     config.corpus.labels = "1h"
     corpus = prepare(config, tmp_path / "cache", progress=False)

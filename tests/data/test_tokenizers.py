@@ -17,17 +17,17 @@ def tokenizer(request, texts):
     return train_tokenizer(TokenizerConfig(request.param, size=64), texts)
 
 
-def test_text_survives_and_no_unit_is_the_blank(tokenizer, texts):
+def test_text_survives_and_no_token_is_the_blank(tokenizer, texts):
     for text in texts[:50]:
-        units = tokenizer.encode(text)
-        assert tokenizer.decode(units) == text
-        assert BLANK not in units
-        assert max(units) < tokenizer.size
+        tokens = tokenizer.encode(text)
+        assert tokenizer.decode(tokens) == text
+        assert BLANK not in tokens
+        assert max(tokens) < tokenizer.size
 
 
 def test_decoding_leaves_out_blanks(tokenizer):
-    units = tokenizer.encode("the dog")
-    assert tokenizer.decode([0, *units, 0]) == "the dog"
+    tokens = tokenizer.encode("the dog")
+    assert tokenizer.decode([0, *tokens, 0]) == "the dog"
     assert tokenizer.decode([]) == ""
 
 

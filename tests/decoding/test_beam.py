@@ -1,4 +1,4 @@
-"""Beam search against greedy search, and against every alignment of every unit sequence."""
+"""Beam search against greedy search, and against every alignment of every token sequence."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ def hidden(batch=5, frames=20):
 
 
 @torch.no_grad()
-def score_plainly(model, encoded, units, fusion):
-    """Log-probability of all alignments of `units` to the frames, by the forward recursion, and its fusion terms."""
-    history = torch.tensor([units], dtype=torch.long)
+def score_plainly(model, encoded, tokens, fusion):
+    """Log-probability of all alignments of `tokens` to the frames, by the forward recursion, and its fusion terms."""
+    history = torch.tensor([tokens], dtype=torch.long)
     predicted = model.joiner.predictor(model.predictor(history))[0]
     grid = model.joiner(encoded[:, None], predicted[None]).log_softmax(-1)
     total = {(0, 0): 0.0}
-    for t, u in itertools.product(range(len(encoded) + 1), range(len(units) + 1)):
+    for t, u in itertools.product(range(len(encoded) + 1), range(len(tokens) + 1)):
         ways = [total[t - 1, u] + float(grid[t - 1, u, 0])] if t else []
         if u and t < len(encoded):
-            ways.append(total[t, u - 1] + float(grid[t, u - 1, units[u - 1]]))
+            ways.append(total[t, u - 1] + float(grid[t, u - 1, tokens[u - 1]]))
         if (t, u) != (0, 0):
             total[t, u] = float(torch.tensor(ways).logsumexp(0)) if ways else -math.inf
-    score = total[len(encoded), len(units)]
+    score = total[len(encoded), len(tokens)]
     if fusion is None:
         return score
-    inputs = torch.tensor([[0, *units]])
+    inputs = torch.tensor([[0, *tokens]])
     known = fusion.model(inputs).log_softmax(-1)[0]
-    score += fusion.weight * sum(float(known[place, unit]) for place, unit in enumerate([*units, 0]))
+    score += fusion.weight * sum(float(known[place, token]) for place, token in enumerate([*tokens, 0]))
     silent = model.joiner(model.joiner.encoder(torch.zeros(32)), predicted)[:, 1:].log_softmax(-1)
-    return score - fusion.internal * sum(float(silent[place, unit - 1]) for place, unit in enumerate(units))
+    return score - fusion.internal * sum(float(silent[place, token - 1]) for place, token in enumerate(tokens))
 
 
 @pytest.mark.parametrize("kind", ["stateless", "lstm"])
 @pytest.mark.parametrize("max_symbols", [1, 2, 5])
 def test_a_beam_of_one_is_greedy_search(kind, max_symbols):
     model, x = talkative(kind), hidden()
-    found = [best[0].units for best in search_beam(model, x, LONG, 1, max_symbols)]
+    found = [best[0].tokens for best in search_beam(model, x, LONG, 1, max_symbols)]
     assert found == search_greedy(model, x, LONG, max_symbols)
-    assert len({len(units) for units in found}) > 2
+    assert len({len(tokens) for tokens in found}) > 2
 
 
 @pytest.mark.parametrize("fused", ["alone", "fused", "internal"])
@@ -64,14 +64,14 @@ def test_a_beam_of_everything_is_exact(kind, fused):
     found = search_beam(model, x, lengths, 150, 100, fusion)
     for row, (utterance, length) in enumerate(zip(x, lengths.tolist(), strict=True)):
         encoded = model.joiner.encoder(utterance[:length])
-        every = (units for n in range(longest + 1) for units in itertools.product(range(1, vocabulary), repeat=n))
-        expected = {units: score_plainly(model, encoded, list(units), fusion) for units in every}
-        ranked = {tuple(one.units): one.score for one in found[row] if len(one.units) <= longest}
+        every = (tokens for n in range(longest + 1) for tokens in itertools.product(range(1, vocabulary), repeat=n))
+        expected = {tokens: score_plainly(model, encoded, list(tokens), fusion) for tokens in every}
+        ranked = {tuple(one.tokens): one.score for one in found[row] if len(one.tokens) <= longest}
         assert ranked.keys() == expected.keys()
-        for units, score in expected.items():
-            assert ranked[units] == pytest.approx(score, abs=2e-4)
-        best = max(expected, key=lambda units: expected[units])
-        assert tuple(found[row][0].units) == best
+        for tokens, score in expected.items():
+            assert ranked[tokens] == pytest.approx(score, abs=2e-4)
+        best = max(expected, key=lambda tokens: expected[tokens])
+        assert tuple(found[row][0].tokens) == best
 
 
 @pytest.mark.parametrize("weights", [None, (0.5, 0.0), (0.5, 0.2)])
@@ -81,7 +81,7 @@ def test_results_do_not_depend_on_the_batch(weights):
     together = search_beam(model, x, LONG, 4, 3, fusion)
     for row, length in enumerate(LONG.tolist()):
         (alone,) = search_beam(model, x[row : row + 1, :length], LONG[row : row + 1], 4, 3, fusion)
-        assert [one.units for one in alone] == [one.units for one in together[row]]
+        assert [one.tokens for one in alone] == [one.tokens for one in together[row]]
         assert [one.score for one in alone] == pytest.approx([one.score for one in together[row]], abs=1e-3)
 
 
@@ -96,15 +96,15 @@ def test_fusion_follows_the_language_model_when_it_is_loud():
     model, x = talkative(), hidden()
     quiet, loud = (search_beam(model, x, LONG, 8, 3, Fusion(language_model(), weight)) for weight in (0.0, 20.0))
     plain = search_beam(model, x, LONG, 8, 3)
-    assert [best[0].units for best in quiet] == [best[0].units for best in plain]
-    assert [best[0].units for best in loud] != [best[0].units for best in plain]
+    assert [best[0].tokens for best in quiet] == [best[0].tokens for best in plain]
+    assert [best[0].tokens for best in loud] != [best[0].tokens for best in plain]
 
 
-def test_other_units_are_refused():
+def test_other_tokens_are_refused():
     model = talkative()
-    with pytest.raises(ValueError, match="7 units and the transducer 9"):
+    with pytest.raises(ValueError, match="7 tokens and the transducer 9"):
         search_beam(model, hidden(), LONG, 2, fusion=Fusion(language_model(7), 0.5))
     other = language_model()
-    other.arch, model.arch = replace(other.arch, units="ours"), replace(model.arch, units="theirs")
-    with pytest.raises(ValueError, match="other units than the transducer: train it with the same tokenizer"):
+    other.arch, model.arch = replace(other.arch, tokenizer="ours"), replace(model.arch, tokenizer="theirs")
+    with pytest.raises(ValueError, match="other tokens than the transducer: train it with the same tokenizer"):
         search_beam(model, hidden(), LONG, 2, fusion=Fusion(other, 0.5))

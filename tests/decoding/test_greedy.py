@@ -15,7 +15,7 @@ LENGTHS = torch.tensor([40, 33, 21, 2, 17])
 
 
 def talkative(kind):
-    """A random model that emits often: unit biases drawn wide, the blank's chosen in the middle."""
+    """A random model that emits often: token biases drawn wide, the blank's chosen in the middle."""
     torch.manual_seed(3)
     model = Transducer(TransducerArch(ENCODER, 9, kind, 16, 2, 24)).eval()
     for parameter in (model.joiner.output.weight, model.joiner.predictor.weight, model.joiner.encoder.weight):
@@ -27,16 +27,16 @@ def talkative(kind):
 @torch.no_grad()
 def search_plainly(model, features, max_symbols):
     hidden, _ = model.encoder(features[None])
-    units = []
+    tokens = []
     for frame in hidden[0]:
         for _ in range(max_symbols):
-            predicted = model.predictor(torch.tensor([units], dtype=torch.long))[0, -1]
+            predicted = model.predictor(torch.tensor([tokens], dtype=torch.long))[0, -1]
             logits = model.joiner(model.joiner.encoder(frame), model.joiner.predictor(predicted))
-            unit = int(logits.argmax())
-            if unit == 0:
+            token = int(logits.argmax())
+            if token == 0:
                 break
-            units.append(unit)
-    return units
+            tokens.append(token)
+    return tokens
 
 
 @pytest.mark.parametrize("kind", ["stateless", "lstm"])
@@ -47,7 +47,7 @@ def test_equals_a_plain_search_of_each_utterance(kind, max_symbols, window, monk
     found = decode_greedy(model, features, LENGTHS, max_symbols)
     expected = [search_plainly(model, x[:n], max_symbols) for x, n in zip(features, LENGTHS, strict=True)]
     assert found == expected
-    assert len({len(units) for units in found}) > 2
+    assert len({len(tokens) for tokens in found}) > 2
     assert 10 < sum(map(len, found)) < 0.9 * max_symbols * int((LENGTHS + 1).sum() // 2)
 
 
@@ -72,4 +72,4 @@ def test_never_blank_stops_at_the_limit():
     model, features = talkative("stateless")
     model.joiner.output.bias.data[0] = -1e4
     frames = (LENGTHS - 1) // 2 + 1
-    assert [len(units) for units in decode_greedy(model, features, LENGTHS, max_symbols=3)] == (3 * frames).tolist()
+    assert [len(tokens) for tokens in decode_greedy(model, features, LENGTHS, max_symbols=3)] == (3 * frames).tolist()

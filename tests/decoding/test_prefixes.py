@@ -12,10 +12,10 @@ SEQUENCES = [[], [3], [3, 3], [3, 5, 1, 1], [2, 5, 1, 1], [2, 5, 1, 1, 4, 8, 2],
 
 
 def grow(tree, sequences):
-    """A node for each sequence, a unit at a time for all of them together."""
+    """A node for each sequence, a token at a time for all of them together."""
     nodes = torch.zeros(len(sequences), dtype=torch.long)
     for place in range(max(map(len, sequences))):
-        rows = torch.tensor([row for row, units in enumerate(sequences) if len(units) > place])
+        rows = torch.tensor([row for row, tokens in enumerate(sequences) if len(tokens) > place])
         nodes[rows] = tree.extend(nodes[rows], torch.tensor([sequences[row][place] for row in rows.tolist()]))
     return nodes
 
@@ -36,14 +36,14 @@ def test_outputs_are_those_of_the_networks_on_whole_sequences():
     for kind in ("stateless", "lstm"):
         model, like = talkative(kind), torch.zeros(())
         fusion = Fusion(language_model(), 0.5)
-        heard, known = PredictorMemory(model, like), LanguageModelMemory(fusion, like)
-        tree = PrefixTree(9, (heard, known), torch.device("cpu"))
-        for node, units in zip(grow(tree, SEQUENCES), SEQUENCES, strict=True):
-            history = torch.tensor([units], dtype=torch.long)
+        predictor, memory = PredictorMemory(model, like), LanguageModelMemory(fusion, like)
+        tree = PrefixTree(9, (predictor, memory), torch.device("cpu"))
+        for node, tokens in zip(grow(tree, SEQUENCES), SEQUENCES, strict=True):
+            history = torch.tensor([tokens], dtype=torch.long)
             predicted = model.joiner.predictor(model.predictor(history))[0, -1]
-            torch.testing.assert_close(heard.outputs[node], predicted, rtol=1e-4, atol=1e-4)
-            scores = 0.5 * fusion.model(torch.tensor([[0, *units]])).log_softmax(-1)[0, -1]
-            torch.testing.assert_close(known.outputs[node], scores, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(predictor.outputs[node], predicted, rtol=1e-4, atol=1e-4)
+            scores = 0.5 * fusion.model(torch.tensor([[0, *tokens]])).log_softmax(-1)[0, -1]
+            torch.testing.assert_close(memory.outputs[node], scores, rtol=1e-4, atol=1e-4)
 
 
 def test_rows_keep_what_was_appended():

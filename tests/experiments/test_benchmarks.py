@@ -10,8 +10,8 @@ from torch import nn
 
 from experiments.benchmarks import compaction, coverage, decoding, encoder, language_model, masks, overhead, step
 from experiments.benchmarks.__main__ import NAMES, parse
+from experiments.benchmarks.interleaved import arch_of, make_task, random_batches
 from experiments.benchmarks.results import Goal, Result, ratio, show, write
-from experiments.benchmarks.turns import arch_of, make_task, random_batches
 from prune_bench.families import preset
 from prune_bench.measurement.size import measure_size
 from prune_bench.models.arch import block_weights
@@ -65,7 +65,7 @@ def test_a_failing_fit_stops_the_benchmark():
     task = make_task(config)
     task.model.joiner.output = nn.Linear(3, 3)
     with pytest.raises(RuntimeError, match="shapes"):
-        overhead.take_turns([overhead.Variant(task)], random_batches(config, 1), 1, 0, "cpu")
+        overhead.fit_interleaved([overhead.Variant(task)], random_batches(config, 1), 1, 0, "cpu")
 
 
 def test_mask_updates_of_peers_remove_the_same_share():
@@ -152,8 +152,8 @@ def test_decoding_is_timed_at_the_rate_of_speech():
 def test_the_plain_language_model_looks_back_alone():
     arch = language_model.arch_of(preset("smoke", "language_model"))
     model = language_model.PlainModel(arch, 0.0).eval()
-    units = torch.randint(arch.vocabulary, (2, 6))
-    assert torch.allclose(model(units)[:, :4], model(units[:, :4]), atol=1e-5)
+    tokens = torch.randint(arch.vocabulary, (2, 6))
+    assert torch.allclose(model(tokens)[:, :4], model(tokens[:, :4]), atol=1e-5)
     ours = sum(p.numel() for p in LanguageModel(arch).parameters())
     assert sum(p.numel() for p in model.parameters()) == ours
 

@@ -49,8 +49,8 @@ def refusal(method, task):
 def batches(task, config):
     torch.manual_seed(0)
     if task == "language_model":
-        units = torch.randint(1, TOKENIZER.size, (4, 9))
-        return [TextBatch(units[:, :-1], units[:, 1:], torch.full((4,), 8), torch.arange(4))]
+        tokens = torch.randint(1, TOKENIZER.size, (4, 9))
+        return [TextBatch(tokens[:, :-1], tokens[:, 1:], torch.full((4,), 8), torch.arange(4))]
     length = 8000 if task == "ctc" else 80
     features = torch.randn(2, length, 1 if task == "ctc" else config.features.mels)
     targets, lengths = torch.randint(1, TOKENIZER.size, (2, 4)), torch.full((2,), length)

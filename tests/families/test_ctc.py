@@ -127,10 +127,12 @@ def test_convolutions_are_computed_once_and_train_the_same(tmp_path):
     task = recognizer.make_task(corpus, CONFIG.final, tmp_path)
     task.eval()
     for _ in range(2):
-        heard = recognizer.cache_frozen(corpus, task.model, tmp_path, lambda *progress: told.append(progress)).heard
+        cached = recognizer.cache_front_end(
+            corpus, task.model, tmp_path, lambda *progress: told.append(progress)
+        ).front_end
     assert told == [(1, 3), (2, 3), (3, 3)]
     losses = []
-    for store in (corpus.splits["train"], heard):
+    for store in (corpus.splits["train"], cached):
         task.zero_grad()
         loss = task.losses(Examples(store, corpus.tokenizer).__getitems__([2, 0, 1]))["loss"]
         loss.backward()
@@ -149,7 +151,7 @@ def test_convolutions_are_computed_once_and_train_the_same(tmp_path):
 )
 def test_convolutions_are_not_kept_without_room_or_where_each_fit_or_batch_has_its_own(tmp_path, changes, norm):
     corpus, model = make_corpus(tmp_path / "store"), make_model(4, norm=norm, conv_bias=norm == "layer_norm")
-    assert CtcExperiment(override(CONFIG, changes)).cache_frozen(corpus, model, tmp_path, print) is corpus
+    assert CtcExperiment(override(CONFIG, changes)).cache_front_end(corpus, model, tmp_path, print) is corpus
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["store"]
 
 
@@ -160,8 +162,8 @@ def test_other_convolutions_or_speech_are_other_stores(tmp_path):
     for model, one in (
         (make_model(4), corpus), (make_model(4, seed=1), corpus), (make_model(4), other), (quiet, corpus),
     ):  # fmt: skip
-        recognizer.cache_frozen(one, model, tmp_path, lambda *_: None)
-    assert len([path for path in (tmp_path / "heard").iterdir() if path.is_dir()]) == 4
+        recognizer.cache_front_end(one, model, tmp_path, lambda *_: None)
+    assert len([path for path in (tmp_path / "front_end").iterdir() if path.is_dir()]) == 4
 
 
 def test_norms_over_time_are_evaluated_one_utterance_at_a_time():

@@ -18,7 +18,7 @@ ALPHABET = "ab "
 
 @pytest.fixture(scope="module")
 def model() -> Transducer:
-    """A small random model that emits units on noise."""
+    """A small random model that emits tokens on noise."""
     torch.manual_seed(1)
     encoder = ConformerArch.dense(mels=8, subsampling=4, width=16, heads=2, ffn=16, kernel=3, layers=1)
     model = Transducer(TransducerArch(encoder, len(ALPHABET) + 1, "stateless", 8, 1, 8))
@@ -47,8 +47,8 @@ def spoken(model) -> list[str]:
     """What the model hears in each of the utterances that `make_store` gives, one by one."""
     store = make_store([""] * 12)
     tokenizer = Characters(ALPHABET)
-    units = [decode_greedy(model, store[index][None], max_symbols=2)[0] for index in range(len(store))]
-    return [tokenizer.decode(one) for one in units]
+    tokens = [decode_greedy(model, store[index][None], max_symbols=2)[0] for index in range(len(store))]
+    return [tokenizer.decode(one) for one in tokens]
 
 
 def reader(model):

@@ -76,15 +76,15 @@ def test_timing_leaves_the_process_as_it_was():
 
 def test_both_runtimes_hear_the_same(tmp_path):
     model, features = make_model(0), torch.randn(1, 90, 8)
-    heard = []
+    outputs = []
     for stages in (eager_stages(model, 2), onnx_stages(model, tmp_path, threads=1, max_symbols=2)):
         value = features
         with torch.inference_mode():
             for stage in stages.values():
                 value = stage(value)
-        heard.append(value)
-    assert heard[0] == heard[1]
-    assert len(heard[0][0]) > 0
+        outputs.append(value)
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0][0]) > 0
 
 
 def test_models_are_timed_in_every_part():

@@ -24,10 +24,10 @@ def test_every_model_is_timed_both_ways():
 
 @torch.inference_mode()
 def test_stages_compute_what_they_are_named_after(tmp_path, monkeypatch):
-    model, units = make_model().eval(), torch.randint(WORDS.size, (3, 5))
+    model, tokens = make_model().eval(), torch.randint(WORDS.size, (3, 5))
     steps = []
-    monkeypatch.setattr(model, "step", lambda unit, state: steps.append(unit.tolist()) or (None, state))
-    assert eager_stages(model)["step"](units) is units
-    assert steps == units.T.tolist()
-    found = onnx_stages(make_model().eval(), tmp_path, threads=1)["sentence"](units)
-    assert found.numpy() == pytest.approx(make_model().eval()(units[:1]).numpy(), abs=1e-5)
+    monkeypatch.setattr(model, "step", lambda token, state: steps.append(token.tolist()) or (None, state))
+    assert eager_stages(model)["step"](tokens) is tokens
+    assert steps == tokens.T.tolist()
+    found = onnx_stages(make_model().eval(), tmp_path, threads=1)["sentence"](tokens)
+    assert found.numpy() == pytest.approx(make_model().eval()(tokens[:1]).numpy(), abs=1e-5)

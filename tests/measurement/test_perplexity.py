@@ -15,9 +15,9 @@ from tests.helpers.text import SENTENCES, WORDS, make_model, make_store
 
 @torch.no_grad()
 def nats_by_hand(model, text):
-    units = [0, *WORDS.encode(text), 0]
-    scores = model.eval()(torch.tensor([units[:-1]]))[0].log_softmax(-1)
-    return -sum(float(scores[place, unit]) for place, unit in enumerate(units[1:]))
+    tokens = [0, *WORDS.encode(text), 0]
+    scores = model.eval()(torch.tensor([tokens[:-1]]))[0].log_softmax(-1)
+    return -sum(float(scores[place, token]) for place, token in enumerate(tokens[1:]))
 
 
 @pytest.mark.parametrize("size", [4, 8, 1000])
@@ -28,7 +28,7 @@ def test_each_sentence_gets_its_own_nats_whatever_the_batch(tmp_path, monkeypatc
     assert score_sentences(model, store).tolist() == pytest.approx(expected, rel=1e-4)
 
 
-def test_an_even_model_is_as_perplexed_as_it_has_units(tmp_path):
+def test_an_even_model_is_as_perplexed_as_it_has_tokens(tmp_path):
     model, store = make_model(), make_store(tmp_path / "store")
     model.head.weight.data.zero_()
     found = measure_perplexity(model, store, {})
@@ -36,7 +36,7 @@ def test_an_even_model_is_as_perplexed_as_it_has_units(tmp_path):
     assert found["low"] == pytest.approx(found["high"]) == pytest.approx(WORDS.size)
 
 
-def test_words_and_units_count_the_border_once_a_sentence(tmp_path):
+def test_words_and_tokens_count_the_border_once_a_sentence(tmp_path):
     model, store = make_model(), make_store(tmp_path / "store")
     found = measure_perplexity(model, store, store.words)
     total = sum(nats_by_hand(model, text) for text in SENTENCES)

@@ -21,19 +21,19 @@ ARCHS = {
 def test_predictor_steps_equal_its_forward(kind):
     torch.manual_seed(0)
     predictor = make_predictor(ARCHS[kind])
-    units = torch.randint(1, 30, (3, 6))
-    whole = predictor(units)
+    tokens = torch.randint(1, 30, (3, 6))
+    whole = predictor(tokens)
     assert whole.shape == (3, 7, 16)
     state = predictor.initial_state(3, whole)
     steps = []
-    for unit in torch.cat((torch.zeros(3, 1, dtype=torch.long), units), 1).T:
-        output, state = predictor.step(unit, state)
+    for token in torch.cat((torch.zeros(3, 1, dtype=torch.long), tokens), 1).T:
+        output, state = predictor.step(token, state)
         assert all(len(part) == 3 for part in state)
         steps.append(output)
     torch.testing.assert_close(torch.stack(steps, 1), whole, atol=1e-6, rtol=1e-5)
 
 
-def test_stateless_predictor_sees_two_units():
+def test_stateless_predictor_sees_two_tokens():
     torch.manual_seed(0)
     predictor = make_predictor(ARCHS["stateless"])
     first, second = predictor(torch.tensor([[5, 6, 7]])), predictor(torch.tensor([[9, 6, 7]]))

@@ -32,34 +32,34 @@ def make(arch=ARCH):
 
 
 def sentences(batch=3, length=40):
-    units = torch.randint(1, V, (batch, length), generator=torch.Generator().manual_seed(1))
-    units[:, 0] = BORDER
-    return units
+    tokens = torch.randint(1, V, (batch, length), generator=torch.Generator().manual_seed(1))
+    tokens[:, 0] = BORDER
+    return tokens
 
 
 @pytest.mark.parametrize("name", ARCHES)
 def test_steps_with_a_cache_give_what_the_whole_sentence_gives(name):
-    model, units = make(ARCHES[name]), sentences()
+    model, tokens = make(ARCHES[name]), sentences()
     with torch.no_grad():
-        whole, state, steps = model(units), model.initial_state(3, torch.zeros(())), []
-        for place in range(units.shape[1]):
-            logits, state = model.step(units[:, place], state)
+        whole, state, steps = model(tokens), model.initial_state(3, torch.zeros(())), []
+        for place in range(tokens.shape[1]):
+            logits, state = model.step(tokens[:, place], state)
             steps.append(logits)
     torch.testing.assert_close(torch.stack(steps, 1), whole, rtol=1e-4, atol=1e-4)
 
 
-def walk(model, units):
-    """The state before the last of (batch, units)."""
-    state = model.initial_state(len(units), torch.zeros(()))
-    for place in range(units.shape[1] - 1):
-        _, state = model.step(units[:, place], state)
+def walk(model, tokens):
+    """The state before the last of (batch, tokens)."""
+    state = model.initial_state(len(tokens), torch.zeros(()))
+    for place in range(tokens.shape[1] - 1):
+        _, state = model.step(tokens[:, place], state)
     return state
 
 
 @pytest.mark.parametrize("long", [15, 16, 17, 18])
 def test_rows_of_a_cache_may_be_of_different_lengths(long):
-    model, units = make(), sentences(2, 20)
-    prefixes = units[:1, :long], units[1:, :3]
+    model, tokens = make(), sentences(2, 20)
+    prefixes = tokens[:1, :long], tokens[1:, :3]
     long_state, short_state = (walk(model, prefix) for prefix in prefixes)
     room = long_state[1].shape[2] - short_state[1].shape[2]
     lengths, *caches = short_state
@@ -71,10 +71,10 @@ def test_rows_of_a_cache_may_be_of_different_lengths(long):
 
 
 def test_nothing_looks_ahead():
-    model, units = make(), sentences()
-    changed = units.clone()
+    model, tokens = make(), sentences()
+    changed = tokens.clone()
     changed[:, 25:] = (changed[:, 25:] % (V - 1)) + 1
-    before, after = model(units), model(changed)
+    before, after = model(tokens), model(changed)
     assert torch.equal(before[:, :25], after[:, :25])
     assert not torch.allclose(before[:, 25:], after[:, 25:])
 

@@ -23,10 +23,10 @@ PLAIN = FeatureConfig(time_masks=0)
 
 
 def batch() -> Batch:
-    """Each unit is a tone of its own."""
+    """Each token is a tone of its own."""
     targets = torch.tensor([[1, 2, 3], [4, 5, 0]])
     time = torch.arange(300) / 300
-    tones = [torch.cat([torch.sin(40 * unit * time) for unit in row]) for row in targets.tolist()]
+    tones = [torch.cat([torch.sin(40 * token * time) for token in row]) for row in targets.tolist()]
     lengths = torch.tensor([900, 600])
     return Batch(torch.stack(tones)[..., None], lengths, targets, torch.tensor([3, 2]), torch.arange(2))
 

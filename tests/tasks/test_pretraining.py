@@ -1,4 +1,4 @@
-"""Pretraining: units at the encoder's frames, hidden stretches, and that prediction beats chance."""
+"""Pretraining: clusters at the encoder's frames, hidden stretches, and that prediction beats chance."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 from prune_bench.config import FitConfig, PretrainingConfig
 from prune_bench.data.batches import Batch
 from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch
+from prune_bench.tasks.clusters import ClusterTargets, frame_shape, k_means, nearest
 from prune_bench.tasks.pretraining import PretrainingTask, spans
-from prune_bench.tasks.units import AcousticUnits, frame_shape, k_means, nearest
 
 ARCH = Wav2Vec2Arch(
     convs=((16, 20, 10), (16, 8, 4), (16, 8, 8)), norm="layer_norm", conv_bias=True, width=32, head_width=16,
@@ -35,34 +35,34 @@ def batch() -> Batch:
     return Batch(waveforms[..., None], LENGTHS, none, torch.zeros(2, dtype=torch.long), torch.arange(2))
 
 
-def chance(units: torch.Tensor, clusters: int) -> float:
-    """Nats of a guess that knows how frequent units are: what a prediction has to beat."""
-    share = torch.bincount(units.flatten(), minlength=clusters).double() / units.numel()
+def chance(targets: torch.Tensor, clusters: int) -> float:
+    """Nats of a guess that knows how frequent clusters are: what a prediction has to beat."""
+    share = torch.bincount(targets.flatten(), minlength=clusters).double() / targets.numel()
     return -sum(p * math.log(p) for p in share.tolist() if p > 0)
 
 
 @pytest.fixture(scope="module")
-def units() -> AcousticUnits:
-    units = AcousticUnits(ARCH, clusters=6)
-    units.fit([tones(seed) for seed in range(4)])
-    return units
+def clusters() -> ClusterTargets:
+    clusters = ClusterTargets(ARCH, clusters=6)
+    clusters.fit([tones(seed) for seed in range(4)])
+    return clusters
 
 
-def test_units_are_one_for_each_frame_of_the_encoder(units):
+def test_clusters_are_one_for_each_frame_of_the_encoder(clusters):
     model = Wav2Vec2(ARCH)
     for samples in (16000, 15999, 4321):
         waveform = torch.randn(1, samples)
-        assert units(waveform).shape[1] == model(waveform)[0].shape[1]
+        assert clusters(waveform).shape[1] == model(waveform)[0].shape[1]
     assert frame_shape(ARCH) == (20 + 7 * 10 + 7 * 40, 320)
     published = ((1, 10, 5), *((1, 3, 2),) * 4, *((1, 2, 2),) * 2)
     assert frame_shape(Wav2Vec2Arch(**{**vars(ARCH), "convs": published})) == (400, 320)
 
 
-def test_an_utterances_units_do_not_depend_on_its_padding(units):
-    frames = torch.tensor([units(tones(0)[None]).shape[1], units(tones(1)[None, :12000]).shape[1]])
+def test_an_utterances_clusters_do_not_depend_on_its_padding(clusters):
+    frames = torch.tensor([clusters(tones(0)[None]).shape[1], clusters(tones(1)[None, :12000]).shape[1]])
     padded = torch.stack([tones(0), tones(1) * (torch.arange(16000) < 12000)])
-    found = units(padded, frames)
-    alone = units(tones(1)[None, :12000])
+    found = clusters(padded, frames)
+    alone = clusters(tones(1)[None, :12000])
     assert torch.equal(found[1, : frames[1]], alone[0])
 
 
@@ -91,24 +91,24 @@ def test_hidden_stretches_have_their_length_and_every_row_has_one():
     assert all(bool(hidden[row, place : place + 10].all()) for row, place in inside.tolist())
 
 
-def test_hidden_units_are_predicted_better_than_by_their_frequency(units):
+def test_hidden_clusters_are_predicted_better_than_by_their_frequency(clusters):
     torch.manual_seed(0)
-    recipe = PretrainingConfig(start=0.1, length=3, fit=FitConfig(steps=150, learning_rate=5e-3))
-    task = PretrainingTask(Wav2Vec2(ARCH), units, recipe)
+    options = PretrainingConfig(start=0.1, length=3, fit=FitConfig(steps=150, learning_rate=5e-3))
+    task = PretrainingTask(Wav2Vec2(ARCH), clusters, options)
     trainer = lightning.Trainer(
         max_steps=150, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0,
     )  # fmt: skip
     trainer.fit(task, DataLoader([batch()] * 150, batch_size=None), DataLoader([batch()], batch_size=None))
-    targets = units(batch().features.squeeze(-1))
+    targets = clusters(batch().features.squeeze(-1))
     assert trainer.callback_metrics["valid/loss"] < 0.5 * chance(targets, 6)
     assert trainer.callback_metrics["valid/accuracy"] > 0.6
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("visible", [0.0, 0.5, 1.0])
-def test_visible_frames_count_as_asked_and_accuracy_is_of_hidden_ones(units, visible):
-    task = PretrainingTask(Wav2Vec2(ARCH), units, PretrainingConfig(start=0.1, length=3, visible=visible)).eval()
+def test_visible_frames_count_as_asked_and_accuracy_is_of_hidden_ones(clusters, visible):
+    task = PretrainingTask(Wav2Vec2(ARCH), clusters, PretrainingConfig(start=0.1, length=3, visible=visible)).eval()
     waveforms = batch().features.squeeze(-1)
     torch.manual_seed(1)
     found = task.losses(batch())
@@ -116,7 +116,7 @@ def test_visible_frames_count_as_asked_and_accuracy_is_of_hidden_ones(units, vis
     states, frames = task.model(waveforms, LENGTHS)
     loss, weight, right = 0.0, 0.0, []
     for row, end in enumerate(frames.tolist()):
-        targets = units(waveforms, frames)[row, :end]
+        targets = clusters(waveforms, frames)[row, :end]
         logits = task.head(states[row, :end])
         nats = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
         share = torch.where(task.hidden[row, :end], 1.0, visible)

@@ -19,13 +19,13 @@ PLAIN = FeatureConfig(mels=20, time_masks=0, frequency_masks=0)
 
 def batch(seed=0, vocabulary=12):
     random = torch.Generator().manual_seed(seed)
-    lengths, units = torch.tensor([60, 52, 44, 36]), torch.tensor([6, 5, 4, 3])
+    lengths, tokens = torch.tensor([60, 52, 44, 36]), torch.tensor([6, 5, 4, 3])
     targets = torch.randint(1, vocabulary, (4, 6), generator=random)
     return Batch(
         torch.randn(4, 60, 20, generator=random),
         lengths,
-        targets.masked_fill(torch.arange(6) >= units[:, None], 0),
-        units,
+        targets.masked_fill(torch.arange(6) >= tokens[:, None], 0),
+        tokens,
         torch.arange(4),
     )
 
@@ -64,14 +64,16 @@ def test_learns_a_few_utterances_by_heart(predictor):
 
 def test_validation_counts_words_of_the_whole_set(monkeypatch):
     class Letters:
-        def decode(self, units):
-            return " ".join("abcdefghijkl"[unit] for unit in units if unit)
+        def decode(self, tokens):
+            return " ".join("abcdefghijkl"[token] for token in tokens if token)
 
     parts = [batch(1, vocabulary=11), batch(2, vocabulary=11)]
-    heard = [[row[:n] for row, n in zip(p.targets.tolist(), p.target_lengths.tolist(), strict=True)] for p in parts]
-    heard[0][0] = []
-    heard[1][3][-1:] = [11, 11]
-    answers = iter(heard)
+    hypotheses = [
+        [row[:n] for row, n in zip(p.targets.tolist(), p.target_lengths.tolist(), strict=True)] for p in parts
+    ]
+    hypotheses[0][0] = []
+    hypotheses[1][3][-1:] = [11, 11]
+    answers = iter(hypotheses)
     monkeypatch.setattr("prune_bench.tasks.transducer.decode_greedy", lambda *_: next(answers))
     task = make_task(FitConfig(steps=1))
     task.tokenizer = Letters()

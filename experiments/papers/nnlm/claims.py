@@ -45,7 +45,7 @@ def better(structure: str, pairs: Iterable[tuple[str, str]]) -> tuple[Comparison
 
 
 def latency(structure: str, runtime: str = "step") -> Term:
-    """Seconds a unit at the moderate size."""
+    """Seconds per token at the moderate size."""
     return term(structure, "taylor", MODERATE, f"latency.{runtime}")
 
 
@@ -101,7 +101,7 @@ def structures() -> tuple[Claim, ...]:
             "unstructured_slow",
             "and give no dense speed-up",
             (Comparison(dense, latency("unstructured"), MARGIN),),
-            note="the dense model is not slower by more than 5 %, unit by unit as in fusion.",
+            note="the dense model is not slower by more than 5 %, token by token as in fusion.",
         ),
         Claim(
             "structured_worst",

@@ -90,8 +90,8 @@ FIGURE3 = CurveFigure(
     name="nnlm-figure3",
     title="Figure 3. What accuracy costs in operations, one-shot Taylor pruning",
     panels=(
-        Panel("perplexity", "ppl.test", digits=3, against="flops.unit", logarithmic=True),
-        *(Panel(f"{split}, WER %", f"wer.{split}", digits=2, against="flops.unit") for split in SPLITS),
+        Panel("perplexity", "ppl.test", digits=3, against="flops.token", logarithmic=True),
+        *(Panel(f"{split}, WER %", f"wer.{split}", digits=2, against="flops.token") for split in SPLITS),
     ),
     lines=(*ONCE, Line("scratch")),
     published=("Published: low rank is the best trade-off at moderate compression; single weights give no speed.",),

@@ -1,7 +1,7 @@
 """Connected digits from recordings of the Free Spoken Digit Dataset: human speech, 3 to 7 digits of one speaker.
 
 Of each (digit, speaker) ten recordings serve test-clean, ten dev-clean, and `TRAINING` training: few, so that the task
-is not trivially easy. The last speaker by name is heard in test-other alone. With five speakers or more the last but
+is not trivially easy. The last speaker by name speaks in test-other alone. With five speakers or more the last but
 one is dev-other's alone; with fewer, dev-other takes dev recordings of training speakers, played slower or faster as a
 stand-in for an unseen voice, in the noise of test-other.
 """

@@ -20,14 +20,14 @@ from prune_bench.models.transformer_lm import BORDER
 
 IGNORED = -100
 WINDOW = 8192
-EVALUATION_UNITS = 16384
+EVALUATION_TOKENS = 16384
 
 
 class TextBatch(NamedTuple):
-    """`units` (B, U) begin with the border and are padded with it, `targets` (B, U) are what follows each, the border
+    """`tokens` (B, U) begin with the border and are padded with it, `targets` (B, U) are what follows each, the border
     last, padded with `IGNORED`; `lengths` (B,) counts targets, `indices` (B,) are places in the store."""
 
-    units: Tensor
+    tokens: Tensor
     targets: Tensor
     lengths: Tensor
     indices: Tensor
@@ -42,7 +42,7 @@ class Sentences(Dataset[TextBatch]):
     def __getitems__(self, indices: Sequence[int]) -> TextBatch:
         sentences, border = [torch.from_numpy(self.store[index]) for index in indices], torch.tensor([BORDER])
         return TextBatch(
-            units=pad_sequence([torch.cat((border, one)) for one in sentences], True, BORDER),
+            tokens=pad_sequence([torch.cat((border, one)) for one in sentences], True, BORDER),
             targets=pad_sequence([torch.cat((one, border)) for one in sentences], True, IGNORED),
             lengths=torch.tensor([len(one) + 1 for one in sentences]),
             indices=torch.tensor(indices),
@@ -50,7 +50,7 @@ class Sentences(Dataset[TextBatch]):
 
 
 class TextStream(BatchStream):
-    """Batches of sentences of similar length, at most `frames` units with padding, an epoch being a window.
+    """Batches of sentences of similar length, at most `frames` tokens with padding, an epoch being a window.
 
     Sentences are met in steps of a fixed stride through the store, so that no order of all of them is ever held; a
     window of them is sorted by length. A pass over the data has a stride and a first sentence of its own.
@@ -83,11 +83,11 @@ def stride(count: int, seed: int, turn: int, places: np.ndarray) -> np.ndarray:
 
 
 def text_evaluation(
-    store: TextStore, units: int = EVALUATION_UNITS, rank: int = 0, processes: int = 1
+    store: TextStore, tokens: int = EVALUATION_TOKENS, rank: int = 0, processes: int = 1
 ) -> DataLoader[TextBatch]:
-    """Every sentence once, longest first, in fixed batches of at most `units` units."""
+    """Every sentence once, longest first, in fixed batches of at most `tokens` tokens."""
     lengths = store.lengths(np.arange(len(store))) + 1
-    batches = by_frames(np.argsort(-lengths, kind="stable"), lengths, units)
+    batches = by_frames(np.argsort(-lengths, kind="stable"), lengths, tokens)
     return loader(Sentences(store), [batch[rank::processes].tolist() for batch in batches if len(batch) > rank])
 
 

@@ -17,17 +17,17 @@ from prune_bench.data.store import created, describe
 from prune_bench.data.text.sources import fingerprint, lines, paths_of
 from prune_bench.data.text.store import TextStore, write_text_store
 from prune_bench.data.texts import spell
-from prune_bench.data.tokenizers import Tokenizer, units_of
+from prune_bench.data.tokenizers import Tokenizer, tokenizer_digest
 
 SPLITS = ("train", "dev", "test")
-TEXTS_FOR_UNITS = 200_000
-VERSION = 1
+TEXTS_FOR_TOKENIZER = 200_000
+VERSION = 2
 Transcripts = Mapping[str, list[str]]
 
 
 @dataclass(frozen=True)
 class TextCorpus:
-    """The splits "train", "dev" and "test", the tokenizer, and the recogniser's corpus where its units are used."""
+    """The splits "train", "dev" and "test", the tokenizer, and the recogniser's corpus where its tokens are used."""
 
     splits: dict[str, TextStore]
     tokenizer: Tokenizer
@@ -37,20 +37,20 @@ class TextCorpus:
 def prepare_text(config: Config, cache: str | Path, progress: bool = True) -> TextCorpus:
     """Make, or open if made before, the sentences of `config.text` under folder `cache`.
 
-    No sentence of development or test text, nor what is said in those splits of the speech, is trained on.
+    No sentence of development or test text, nor what is spoken in those splits of the speech, is trained on.
     Raises ValueError, naming the file, the line and the remedy, for text that cannot be used.
     """
     text, cache = config.text, Path(cache)
     speech = prepare(replace(config, task="transducer"), cache, progress) if text.tokens == "speech" else None
-    said = transcripts(speech)
+    spoken = transcripts(speech)
     if speech is None:
-        head = list(islice(filter(None, (spell(line.text) for line in lines(text, "train", []))), TEXTS_FOR_UNITS))
+        head = list(islice(filter(None, (spell(line.text) for line in lines(text, "train", []))), TEXTS_FOR_TOKENIZER))
         if not head:
             raise ValueError(f"no sentence in {origin(text, 'train')}: it is empty")
         tokenizer: Tokenizer = cached_tokenizer(config.tokenizer, head, cache)
     else:
         tokenizer = speech.tokenizer
-    splits = {split: text_store(config, split, said, tokenizer, cache, progress) for split in SPLITS}
+    splits = {split: text_store(config, split, spoken, tokenizer, cache, progress) for split in SPLITS}
     return TextCorpus(splits, tokenizer, speech)
 
 
@@ -60,7 +60,7 @@ def origin(text: TextConfig, split: str) -> str:
 
 
 def transcripts(speech: Corpus | None) -> Transcripts:
-    """What is said in both development and in both test splits."""
+    """What is spoken in both development and in both test splits."""
     if speech is None:
         return {split: [] for split in SPLITS}
     kinds = ("clean", "other")
@@ -70,32 +70,32 @@ def transcripts(speech: Corpus | None) -> Transcripts:
     return {"train": [], **judged}
 
 
-def judged_sentences(text: TextConfig, said: Transcripts) -> set[str]:
-    """What development and test text holds, and what is said in those splits of the speech."""
-    judged = ([*(line.text for line in lines(text, split, said[split])), *said[split]] for split in SPLITS[1:])
+def judged_sentences(text: TextConfig, spoken: Transcripts) -> set[str]:
+    """What development and test text holds, and what is spoken in those splits of the speech."""
+    judged = ([*(line.text for line in lines(text, split, spoken[split])), *spoken[split]] for split in SPLITS[1:])
     return {spell(sentence) for sentences in judged for sentence in sentences}
 
 
 def text_store(
-    config: Config, split: str, said: Transcripts, tokenizer: Tokenizer, cache: Path, progress: bool
+    config: Config, split: str, spoken: Transcripts, tokenizer: Tokenizer, cache: Path, progress: bool
 ) -> TextStore:
     """One split, written once."""
     text, training = config.text, split == "train"
-    sources = {one: fingerprint(text, one, said[one]) for one in (SPLITS if training else (split,))}
-    shaped = [VERSION, sources, text.max_tokens, text.on_bad, asdict(config.tokenizer), units_of(tokenizer)]
+    sources = {one: fingerprint(text, one, spoken[one]) for one in (SPLITS if training else (split,))}
+    shaped = [VERSION, sources, text.max_tokens, text.on_bad, asdict(config.tokenizer), tokenizer_digest(tokenizer)]
     if training:
-        shaped.append(said)
+        shaped.append(spoken)
     name = hashlib.sha256(json.dumps(shaped).encode()).hexdigest()[:12]
     path = cache / "text" / f"{text.name}-{split}-{name}"
     with created(path) as folder:
         if folder is not None:
-            found = lines(text, split, said[split])
+            found = lines(text, split, spoken[split])
             write_text_store(
                 folder,
                 track(found, f"{text.name} {split}", disable=not (progress and training), transient=True),
                 tokenizer,
                 text.max_tokens,
-                held_out=judged_sentences(text, said) if training else (),
+                held_out=judged_sentences(text, spoken) if training else (),
                 skip=text.on_bad == "skip",
                 keep_texts=not training,
                 origin=origin(text, split),

@@ -20,12 +20,12 @@ HELD_OUT = "also in development or test text"
 
 @dataclass(frozen=True)
 class TextStore:
-    """Sentence i is `units[ends[i] : ends[i + 1]]`, on disk. `texts` are kept where they are judged by words.
+    """Sentence i is `tokens[ends[i] : ends[i + 1]]`, on disk. `texts` are kept where they are judged by words.
 
     `words` counts the words of the split; `skipped` what was left out, by reason.
     """
 
-    units: np.ndarray
+    tokens: np.ndarray
     ends: np.ndarray
     texts: list[str]
     words: dict[str, int]
@@ -35,11 +35,11 @@ class TextStore:
         return len(self.ends) - 1
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Units of one sentence, int64."""
-        return np.asarray(self.units[self.ends[index] : self.ends[index + 1]], dtype=np.int64)
+        """Tokens of one sentence, int64."""
+        return np.asarray(self.tokens[self.ends[index] : self.ends[index + 1]], dtype=np.int64)
 
     def lengths(self, indices: np.ndarray) -> np.ndarray:
-        """Units of each of these sentences."""
+        """Tokens of each of these sentences."""
         return np.asarray(self.ends[indices + 1]) - np.asarray(self.ends[indices])
 
     @classmethod
@@ -47,7 +47,7 @@ class TextStore:
         """Map the store in folder `path`; reads no sentence."""
         index = json.loads((path / "index.json").read_text())
         return cls(
-            units=np.memmap(path / "units.bin", np.dtype(index["type"]), "r"),
+            tokens=np.memmap(path / "tokens.bin", np.dtype(index["type"]), "r"),
             ends=np.memmap(path / "ends.bin", np.int64, "r"),
             texts=index["texts"],
             words=index["words"],
@@ -74,10 +74,10 @@ def write_text_store(
     """
     kind = np.dtype(np.uint16 if tokenizer.size <= 1 << 16 else np.uint32)
     words, skipped, texts, end = Counter[str](), Counter[str](), list[str](), 0
-    with (folder / "units.bin").open("wb") as units, (folder / "ends.bin").open("wb") as ends:
+    with (folder / "tokens.bin").open("wb") as tokens, (folder / "ends.bin").open("wb") as ends:
         ends.write(np.int64(0).tobytes())
         for piece, encoded in pieces(lines, tokenizer, longest, held_out, skip, skipped):
-            units.write(np.array(encoded, dtype=kind).tobytes())
+            tokens.write(np.array(encoded, dtype=kind).tobytes())
             end += len(encoded)
             ends.write(np.int64(end).tobytes())
             words.update(piece.split())
@@ -96,7 +96,7 @@ def pieces(
     skip: bool,
     skipped: Counter[str],
 ) -> Iterator[tuple[str, list[int]]]:
-    """The sentences to keep and their units; `skipped` counts the others by reason."""
+    """The sentences to keep and their tokens; `skipped` counts the others by reason."""
     for line in lines:
         if not (text := spell(line.text)):
             continue
@@ -112,10 +112,10 @@ def pieces(
 
 
 def cut(text: str, tokenizer: Tokenizer, longest: int) -> Iterator[tuple[str, list[int]]]:
-    """`text` and its units, in halves cut between words as long as there are more than `longest` units."""
-    units, words = tokenizer.encode(text), text.split()
-    if len(units) <= longest or len(words) == 1:
-        yield text, units
+    """`text` and its tokens, in halves cut between words as long as there are more than `longest` tokens."""
+    tokens, words = tokenizer.encode(text), text.split()
+    if len(tokens) <= longest or len(words) == 1:
+        yield text, tokens
         return
     middle = len(words) // 2
     yield from cut(" ".join(words[:middle]), tokenizer, longest)

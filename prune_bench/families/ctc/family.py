@@ -33,10 +33,10 @@ HEAD = "aux."
 
 
 class CtcExperiment(SpeechExperiment):
-    """Waveforms to units by a pretrained encoder."""
+    """Waveforms to tokens by a pretrained encoder."""
 
     def open(self, cache: Path, progress: bool) -> Corpus:
-        """Pretraining hears speech without text."""
+        """Pretraining reads speech without text."""
         made = prepare_unlabelled if self.config.method == "pretraining" else prepare
         return made(self.config, cache, progress)
 
@@ -71,8 +71,8 @@ class CtcExperiment(SpeechExperiment):
             raise ValueError(f"pretrained weights of another size: {name} does not fit; correct encoder.* or retrain")
         model.load_state_dict(theirs)
 
-    def cache_frozen(self, corpus: Corpus, model: Wav2Vec2, cache: Path, progress: Progress) -> Corpus:
-        """The convolutions' output, in single precision, where it depends on an utterance alone and has the room."""
+    def cache_front_end(self, corpus: Corpus, model: Wav2Vec2, cache: Path, progress: Progress) -> Corpus:
+        """With the convolutions' float32 output, where it depends on one utterance alone and is not too large."""
         store, config = corpus.splits["train"], self.config
         size = sum(frames_of(model.arch.convs, samples) for samples in store.lengths) * model.arch.convs[-1][0] * 4
         alone = model.arch.norm == "layer_norm" and config.method not in ("pretraining", "unpretrained")
@@ -81,7 +81,7 @@ class CtcExperiment(SpeechExperiment):
         scaled = [model.arch.epsilon] if model.arch.normalize else []
         name = fingerprint([weights_sha(model.feature_extractor), scaled, store.origin])
         convolve = torch.inference_mode()(lambda samples: model.convolve(samples.T)[0][0])
-        return replace(corpus, heard=derive(store, convolve, cache / "heard" / name, progress))
+        return replace(corpus, front_end=derive(store, convolve, cache / "front_end" / name, progress))
 
     def recognise(self, model: Wav2Vec2, batch: Batch) -> list[list[int]]:
         return collapse(*model(batch.features.squeeze(-1), batch.lengths))

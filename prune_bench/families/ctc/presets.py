@@ -40,12 +40,12 @@ def smoke() -> Config:
     """Every stage in a few minutes; the numbers mean nothing."""
     config = base("smoke")
     config.corpus.train_utterances, config.corpus.dev_utterances, config.corpus.test_utterances = 40, 10, 20
-    encoder, heard = config.encoder, config.pretraining
+    encoder, pretraining = config.encoder, config.pretraining
     encoder.convs = "[(32, 10, 5)] + [(32, 3, 2)] * 4 + [(32, 2, 2)] * 2"
     encoder.layers, encoder.width, encoder.ffn = 2, 48, 96
-    heard.utterances, heard.clusters, heard.fit.steps = 96, 20, 30
+    pretraining.utterances, pretraining.clusters, pretraining.fit.steps = 96, 20, 30
     config.dense.steps = config.final.steps = 10
-    for fit in (heard.fit, config.dense, config.final):
+    for fit in (pretraining.fit, config.dense, config.final):
         fit.frames = 12 * SECOND
     return config
 

@@ -9,25 +9,25 @@ import torch
 from prune_bench.config import Config, EncoderConfig
 from prune_bench.data.store import FeatureStore, cached
 from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch, read_convs
+from prune_bench.tasks.clusters import ClusterTargets
 from prune_bench.tasks.pretraining import PretrainingTask
-from prune_bench.tasks.units import AcousticUnits
 
-HEARD_FOR_UNITS = 200
+CLUSTERED = 200  # utterances, evenly spaced, that the centres are found on
 
 
 def make_pretraining(config: Config, store: FeatureStore, folder: Path) -> PretrainingTask:
-    """An encoder at random weights that learns to predict units, whose centres are found once, in `folder`."""
-    heard = config.pretraining
+    """An encoder at random weights that learns to predict clusters, whose centres are found once, in `folder`."""
+    options = config.pretraining
     model = Wav2Vec2(make_arch(config.encoder))
-    units = AcousticUnits(model.arch, heard.clusters, config.features.sample_rate)
+    targets = ClusterTargets(model.arch, options.clusters, config.features.sample_rate)
 
     def find(path: Path) -> None:
-        step = max(1, len(store) // HEARD_FOR_UNITS)
-        units.fit([store[index][:, 0] for index in range(0, len(store), step)], seed=heard.seed)
-        torch.save(units.centres, path)
+        step = max(1, len(store) // CLUSTERED)
+        targets.fit([store[index][:, 0] for index in range(0, len(store), step)], seed=options.seed)
+        torch.save(targets.centres, path)
 
-    units.centres.copy_(torch.load(cached(folder / "units.pt", find), weights_only=True))
-    return PretrainingTask(model, units, heard)
+    targets.centres.copy_(torch.load(cached(folder / "clusters.pt", find), weights_only=True))
+    return PretrainingTask(model, targets, options)
 
 
 def make_arch(encoder: EncoderConfig) -> Wav2Vec2Arch:

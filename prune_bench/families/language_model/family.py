@@ -15,7 +15,7 @@ from prune_bench.config import Config, FitConfig, LanguageModelConfig
 from prune_bench.config.checks import check_heads, check_numbers
 from prune_bench.data.text.batches import TextData
 from prune_bench.data.text.corpus import TextCorpus, prepare_text
-from prune_bench.data.tokenizers import Tokenizer, units_of
+from prune_bench.data.tokenizers import Tokenizer, tokenizer_digest
 from prune_bench.families.language_model.presets import PRESETS
 from prune_bench.families.language_model.scratch import shrink
 from prune_bench.families.record import Experiment, Family, Progress
@@ -27,11 +27,11 @@ from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch
 from prune_bench.tasks.language_model import LanguageModelTask
 
 JUDGED = ("dev", "test")
-SENTENCE = 32  # units that costs are counted over
+SENTENCE = 32  # tokens that costs are counted over
 
 
 class LanguageModelExperiment(Experiment):
-    """The next unit from those before it."""
+    """The next token from those before it."""
 
     def open(self, cache: Path, progress: bool) -> TextCorpus:
         return prepare_text(self.config, cache, progress)
@@ -64,16 +64,16 @@ class LanguageModelExperiment(Experiment):
         return (torch.randint(model.arch.vocabulary, (1, SENTENCE), generator=generator),)
 
     def count_flops(self, model: LanguageModel) -> dict[str, int]:
-        """Operations a unit, of the layers and with the embeddings, in a sentence of 32."""
+        """Operations per token, of the layers and with the embeddings, in a sentence of 32."""
         with torch.device("meta"):
             again = LanguageModel(model.arch).eval().requires_grad_(False)
-            units = torch.empty((1, SENTENCE), dtype=torch.long)
+            tokens = torch.empty((1, SENTENCE), dtype=torch.long)
         layers, everything = FlopCounterMode(display=False), FlopCounterMode(display=False)
         with torch.no_grad():
             with layers:
                 again.blocks(torch.empty((1, SENTENCE, model.arch.width), device="meta"))
             with everything:
-                again(units)
+                again(tokens)
         counts = {"blocks": layers.get_total_flops(), "encoder": everything.get_total_flops()}
         return {name: round(count / SENTENCE) for name, count in counts.items()}
 
@@ -90,12 +90,12 @@ def make_arch(lm: LanguageModelConfig, tokenizer: Tokenizer) -> LanguageModelArc
         layers=(BlockArch(lm.heads, lm.ffn),) * lm.layers,
         tied=lm.tied,
         embeddings=lm.embeddings,
-        units=units_of(tokenizer),
+        tokenizer=tokenizer_digest(tokenizer),
     )
 
 
 def check(config: Config) -> None:
-    """Raise ValueError for a width that the heads do not share evenly, and for fusion with other units."""
+    """Raise ValueError for a width that the heads do not share evenly, and for fusion with other tokens."""
     if not config.lm.head_width:
         check_heads("lm", config.lm.width, config.lm.heads)
     for key in ("weights", "internal"):

@@ -1,4 +1,4 @@
-"""A Transformer language model beside the Conformer-Transducer of the same size. Batches are counted in units."""
+"""A Transformer language model beside the Conformer-Transducer of the same size. Batches are counted in tokens."""
 
 from __future__ import annotations
 

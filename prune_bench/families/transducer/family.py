@@ -15,7 +15,7 @@ from prune_bench.config import Config, FitConfig
 from prune_bench.config.checks import check_heads
 from prune_bench.data import Corpus
 from prune_bench.data.batches import Batch
-from prune_bench.data.tokenizers import units_of
+from prune_bench.data.tokenizers import tokenizer_digest
 from prune_bench.decoding.greedy import decode_greedy
 from prune_bench.families.record import Family, Progress
 from prune_bench.families.speech import SpeechExperiment
@@ -29,12 +29,12 @@ from prune_bench.tasks.transducer import TransducerTask
 
 
 class TransducerExperiment(SpeechExperiment):
-    """Log-mel energies to units by a Conformer-Transducer."""
+    """Log-mel energies to tokens by a Conformer-Transducer."""
 
     def make_task(self, corpus: Corpus, fit: FitConfig, folder: Path) -> TransducerTask:
         config, model, tokenizer = self.config, self.config.model, corpus.tokenizer
         arch = TransducerArch.from_config(model, config.features.mels, tokenizer.size)
-        arch = replace(arch, units=units_of(tokenizer))
+        arch = replace(arch, tokenizer=tokenizer_digest(tokenizer))
         if config.method == "scratch":
             arch = shrink(arch, config.sparsity)
         return TransducerTask(

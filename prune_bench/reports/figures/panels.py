@@ -21,7 +21,7 @@ from prune_bench.reports.rows.cells import DENSE, Cell, Setting
 from prune_bench.reports.rows.results import Estimate, Results
 
 WIDTH, HEIGHT = 3.9, 3.8
-AXES = {"": "removed, %", "size": "weights, millions", "flops.unit": "operations a unit, millions"}
+AXES = {"": "removed, %", "size": "weights, millions", "flops.token": "operations per token, millions"}
 
 
 @dataclass(frozen=True)

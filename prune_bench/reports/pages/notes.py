@@ -39,9 +39,9 @@ def describe_timing(results: Results) -> list[str]:
     protocol = results.timing["_protocol"]
     if "units" in protocol:
         return [
-            f"Latency: microseconds a unit of a sentence of {protocol['units']}, threads {protocol['threads']}, median "
-            f"of {protocol['rounds']} rounds that interleave all models; in fusion, {protocol['hypotheses']} "
-            "hypotheses read it unit by unit, all at once."
+            f"Latency: microseconds per token of a sentence of {protocol['units']}, threads {protocol['threads']}, "
+            f"median of {protocol['rounds']} rounds that interleave all models; in fusion, {protocol['hypotheses']} "
+            "hypotheses read it token by token, all at once."
         ]
     dense = [results.timing[row["run"]] for row in results.runs.get(DENSE, {}).values() if row["run"] in results.timing]
     caps = []

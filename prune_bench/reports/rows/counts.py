@@ -1,7 +1,7 @@
-"""Quantities that are ratios of counts: errors over words, nats over units, of all sentences or of a part of them.
+"""Quantities that are ratios of counts: errors over words, nats over tokens, of all sentences or of a part of them.
 
 `wer.SPLIT` is an error rate in percent, `alone.wer.SPLIT` that without a language model, `entropy.SPLIT` a cross
-entropy in hundredths of a nat a unit, whose differences are relative changes of the perplexity in percent; of each
+entropy in hundredths of a nat per token, whose differences are relative changes of the perplexity in percent; of each
 `entropy.SPLIT.words` is by words. Sentences are ordered by how often their words occur in the training text: `.tail`
 behind any of these is the rarest fifth, `.head` the most frequent one, `.body` what is between.
 """

@@ -37,8 +37,8 @@ def encoder_rtf(row: Row, timing: Timing, engine: str) -> float | None:
     return (parts["front_end"]["median"] + parts["blocks"]["median"]) / timing["_protocol"]["seconds"]
 
 
-def unit_latency(runtime: str, stage: str) -> Callable[[Row, Timing], float | None]:
-    """Microseconds that a language model takes for a unit."""
+def token_latency(runtime: str, stage: str) -> Callable[[Row, Timing], float | None]:
+    """Microseconds that a language model takes for a token."""
 
     def value(row: Row, timing: Timing) -> float | None:
         parts = timing.get(row["run"], {}).get(runtime, {})
@@ -71,8 +71,8 @@ def training_operations(row: Row, timing: Timing) -> float | None:
     return 3 * row["flops.encoder"] * speech / config["pruning"]["reference_seconds"] / 1e12
 
 
-def _column(key: str, unit: float = 1.0) -> Callable[[Row, Timing], float | None]:
-    return lambda row, timing: None if row.get(key) is None else row[key] / unit
+def _column(key: str, scale: float = 1.0) -> Callable[[Row, Timing], float | None]:
+    return lambda row, timing: None if row.get(key) is None else row[key] / scale
 
 
 def _lost(part: str) -> Callable[[Row, Timing], float | None]:
@@ -123,9 +123,9 @@ QUANTITIES: dict[str, Callable[[Row, Timing], float | None]] = {
     "encoder": _column("size.encoder", 1e6),
     "model": _column("size.total", 1e6),
     "flops": _column("flops.blocks", 1e9),
-    "flops.unit": _column("flops.encoder", 1e6),
+    "flops.token": _column("flops.encoder", 1e6),
     **dict(
-        zip(LATENCIES, map(unit_latency, ("eager", "eager", "onnx"), ("step", "sentence", "sentence")), strict=True)
+        zip(LATENCIES, map(token_latency, ("eager", "eager", "onnx"), ("step", "sentence", "sentence")), strict=True)
     ),
     "rtf": lambda row, timing: encoder_rtf(row, timing, "eager"),
     "rtf.onnx": lambda row, timing: encoder_rtf(row, timing, "onnx"),

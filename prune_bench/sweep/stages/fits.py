@@ -105,7 +105,7 @@ def fit(config: Config, corpus: Any, report: Reporter) -> bool:
     step_by_updates(trainer.loggers)
     checkpoint = folder / CHECKPOINT
     experiment = experiment_of(config)
-    corpus = experiment.cache_frozen(corpus, task.model, cache_folder(config), partial(report, "convolving"))
+    corpus = experiment.cache_front_end(corpus, task.model, cache_folder(config), partial(report, "convolving"))
     data = experiment.make_data(corpus, fit_config(config))
     trainer.fit(task, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
     if trainer.is_global_zero:

@@ -15,7 +15,7 @@ from prune_bench.artefacts import load_model
 from prune_bench.config import Config, to_dict
 from prune_bench.data.store import cached
 from prune_bench.data.text.corpus import TextCorpus
-from prune_bench.data.tokenizers import units_of
+from prune_bench.data.tokenizers import tokenizer_digest
 from prune_bench.decoding.fusion import Fusion
 from prune_bench.families.speech import JUDGED
 from prune_bench.identity import fingerprint
@@ -35,21 +35,21 @@ def measure_fused(model: LanguageModel, config: Config, corpus: TextCorpus, devi
 
     One pair of weights serves all models of a table: that which helps most on development speech with the dense one.
     """
-    if model.arch.units != units_of(corpus.tokenizer):
-        raise ValueError("the language model has other units than the recogniser: train it with the same tokenizer")
+    if model.arch.tokenizer != tokenizer_digest(corpus.tokenizer):
+        raise ValueError("the language model has other tokens than the recogniser: train it with the same tokenizer")
     recogniser = load_model(run_folder(recogniser_of(config)) / "model").to(device)
     encoded = read_encoded(recogniser, config, corpus)
     chosen = read_weights(recogniser, config, corpus, encoded, device)
     fusion = Fusion(model.to(device), chosen["weight"], chosen["internal"])
     dense, words = config.method == "dense", corpus.splits["train"].words
-    heard = {split: one for split, one in encoded.items() if dense or split.startswith("test")}
+    judged = {split: part for split, part in encoded.items() if dense or split.startswith("test")}
     row: Row = {
         "fusion": chosen,
-        **error_rates(recogniser, config, corpus, heard, fusion, report),
-        "frequent": {split: frequent(one.texts, words) for split, one in heard.items()},
+        **error_rates(recogniser, config, corpus, judged, fusion, report),
+        "frequent": {split: frequent(part.texts, words) for split, part in judged.items()},
     }
     if dense:
-        alone = error_rates(recogniser, config, corpus, heard, None, report)
+        alone = error_rates(recogniser, config, corpus, judged, None, report)
         row |= {f"alone.{key}": value for key, value in alone.items()}
     return row
 

@@ -1,4 +1,4 @@
-"""Lines to sentences of units on disk, and sentences to batches."""
+"""Lines to sentences of tokens on disk, and sentences to batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prune_bench.data.text.batches import IGNORED, Sentences, TextStream, stride
 from prune_bench.data.text.corpus import prepare_text, text_store
 from prune_bench.data.text.sources import Line, lines
 from prune_bench.data.text.store import HELD_OUT, TextStore, cut, write_text_store
-from prune_bench.data.tokenizers import UNKNOWN, Characters, Words, units_of
+from prune_bench.data.tokenizers import UNKNOWN, Characters, Words, tokenizer_digest
 
 
 def write(path: Path, *texts: str) -> None:
@@ -27,7 +27,7 @@ def write(path: Path, *texts: str) -> None:
 
 @pytest.fixture
 def config(tmp_path) -> Config:
-    """Three files of text with units of its own."""
+    """Three files of text with tokens of its own."""
     config = Config(task="language_model")
     config.text.name, config.text.root, config.text.tokens = "files", str(tmp_path), "text"
     config.text.train, config.text.dev, config.text.test = "train.txt", "dev.txt", "test.txt"
@@ -60,16 +60,16 @@ def test_what_is_judged_is_not_trained_on(config, tmp_path, capsys):
 
 
 def test_what_is_spoken_is_not_trained_on_whatever_text_is_judged(config, tmp_path):
-    said = {"train": [], "dev": ["Two boats."], "test": ["a boat"]}
+    spoken = {"train": [], "dev": ["Two boats."], "test": ["a boat"]}
     tokenizer = Characters.train(["a red lamp two boats an old clock"], 0)
-    store = text_store(config, "train", said, tokenizer, tmp_path / "cache", progress=False)
+    store = text_store(config, "train", spoken, tokenizer, tmp_path / "cache", progress=False)
     assert [tokenizer.decode(store[index].tolist()) for index in range(len(store))] == ["a red lamp", "an old clock"]
 
 
 def test_the_second_call_reads_the_cache_and_a_changed_file_does_not(config, tmp_path):
     first = prepare_text(config, tmp_path / "cache", progress=False)
     again = prepare_text(config, tmp_path / "cache", progress=False)
-    assert first.splits["train"].units.filename == again.splits["train"].units.filename
+    assert first.splits["train"].tokens.filename == again.splits["train"].tokens.filename
     write(tmp_path / "train.txt", "a red clock", "two old boats lamps then")
     changed = prepare_text(config, tmp_path / "cache", progress=False)
     assert decoded(changed, "train") == ["a red clock", "two old boats lamps then"]
@@ -100,7 +100,7 @@ def test_bytes_that_are_not_utf8_are_refused_by_line(config, tmp_path):
     assert not list((tmp_path / "cache").glob("text/*-train-*/index.json"))
 
 
-def test_an_empty_text_has_no_units(config, tmp_path):
+def test_an_empty_text_has_no_tokens(config, tmp_path):
     (tmp_path / "train.txt").write_text("\n")
     config.tokenizer.kind = "sentencepiece"
     with pytest.raises(ValueError, match=r"no sentence in .*train\.txt \(text\.train\): it is empty"):
@@ -142,7 +142,7 @@ def test_a_missing_file_is_named(config, tmp_path):
 
 def test_what_cannot_be_spelled_stops_or_is_counted(config, tmp_path):
     write(tmp_path / "test.txt", "two boats", "a zebra")
-    with pytest.raises(ValueError, match=r"test.txt:2: unit outside the vocabulary, 'z'.* text.on_bad=skip"):
+    with pytest.raises(ValueError, match=r"test.txt:2: token outside the vocabulary, 'z'.* text.on_bad=skip"):
         prepare_text(config, tmp_path / "cache", progress=False)
     config.text.on_bad = "skip"
     corpus = prepare_text(config, tmp_path / "cache", progress=False)
@@ -154,18 +154,18 @@ def test_long_lines_are_cut_between_words():
     tokenizer = Words.train(["a b c d e f g"], 0)
     pieces = list(cut("a b c d e f g", tokenizer, 2))
     assert [text for text, _ in pieces] == ["a", "b c", "d e", "f g"]
-    assert all(tokenizer.decode(units) == text for text, units in pieces)
+    assert all(tokenizer.decode(tokens) == text for text, tokens in pieces)
     assert [text for text, _ in cut("abc", Characters(list("abc")), 2)] == ["abc"]
 
 
-def test_units_tell_tokenizers_apart():
+def test_tokens_tell_tokenizers_apart():
     one, other = Words(["a", "b"]), Words(["b", "a"])
-    assert units_of(one) == units_of(Words(["a", "b"])) != units_of(other)
+    assert tokenizer_digest(one) == tokenizer_digest(Words(["a", "b"])) != tokenizer_digest(other)
 
 
 @pytest.fixture
 def store(tmp_path, monkeypatch) -> TextStore:
-    """A thousand sentences of 1 to 30 units in windows of 128."""
+    """A thousand sentences of 1 to 30 tokens in windows of 128."""
     monkeypatch.setattr(batching, "WINDOW", 128)
     lengths = np.random.default_rng(0).integers(1, 31, 1000)
     folder = tmp_path / "store"
@@ -187,7 +187,7 @@ def test_a_pass_meets_every_sentence_once_in_another_order_than_the_next(store):
     assert not np.array_equal(*passes)
 
 
-def test_batches_hold_at_most_so_many_units_with_little_padding(store):
+def test_batches_hold_at_most_so_many_tokens_with_little_padding(store):
     stream, padded, real = TextStream(store, 256, 3), 0, 0
     for batch in taken(stream, 60):
         lengths = store.lengths(np.array(batch)) + 1
@@ -220,11 +220,11 @@ def test_a_batch_reads_from_border_to_border(config, tmp_path):
     (batch,) = text_evaluation(corpus.splits["dev"])
     longest = corpus.tokenizer.encode("an old boat")
     assert batch.indices.tolist() == [1, 0]
-    assert batch.units[0].tolist() == [0, *longest]
+    assert batch.tokens[0].tolist() == [0, *longest]
     assert batch.targets[0].tolist() == [*longest, 0]
     length = len("a lamp")
     assert batch.lengths.tolist() == [len(longest) + 1, length + 1]
-    assert batch.units[1, length + 1 :].tolist() == [0] * (len(longest) - length)
+    assert batch.tokens[1, length + 1 :].tolist() == [0] * (len(longest) - length)
     assert batch.targets[1, length + 1 :].tolist() == [IGNORED] * (len(longest) - length)
 
 
@@ -245,7 +245,7 @@ def peak_of(config, folder, count):
 
 def test_a_large_text_is_read_and_trained_on_in_constant_memory(config, tmp_path, monkeypatch):
     """Five times the text: 2.5 MB more are on disk."""
-    monkeypatch.setattr(corpus_module, "TEXTS_FOR_UNITS", 1000)
+    monkeypatch.setattr(corpus_module, "TEXTS_FOR_TOKENIZER", 1000)
     few = peak_of(config, tmp_path, 10_000)
     assert peak_of(config, tmp_path, 50_000) < few + 500_000
 
@@ -263,6 +263,6 @@ def test_the_published_wikipedia_text_is_read(config, tmp_path):
     assert len(train) > 5000
     assert len(test) > 5000
     assert max(train.lengths(np.arange(len(train)))) <= text.max_tokens
-    (batch, *_) = text_evaluation(test, units=2000)
+    (batch, *_) = text_evaluation(test, tokens=2000)
     words = test.texts[int(batch.indices[0])]
-    assert corpus.tokenizer.decode(batch.units[0, 1:].tolist()) == words
+    assert corpus.tokenizer.decode(batch.tokens[0, 1:].tolist()) == words

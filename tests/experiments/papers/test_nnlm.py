@@ -43,13 +43,13 @@ def fake(line, seed=0):
     """A finished run of a report's line."""
     config = normalise(override(preset("smoke", "language_model"), {**line, "seed": seed}))
     rng, kept = np.random.default_rng(seed), 1 - config.sparsity
-    units = rng.integers(10, 30, 60)
-    nats = nats_of(config) * units * rng.uniform(0.99, 1.01, 60)
+    tokens = rng.integers(10, 30, 60)
+    nats = nats_of(config) * tokens * rng.uniform(0.99, 1.01, 60)
     errors = (np.arange(60) < nats_of(config) * 20).astype(int)
     judged = {split: {"errors": errors.tolist(), "words": [4] * 60} for split in SPLITS}
     worse = {split: {"errors": (errors + 2).tolist(), "words": [4] * 60} for split in SPLITS}
     frequent = rng.permutation(60).tolist()
-    text = {"nats": nats.tolist(), "units": units.tolist(), "words": [5] * 60, "frequent": frequent}
+    text = {"nats": nats.tolist(), "units": tokens.tolist(), "words": [5] * 60, "frequent": frequent}
     found = row("dense", seed=seed)
     for key in ("layers", "dense_layers", "stream"):
         del found[key]
@@ -138,7 +138,7 @@ def test_table1_names_structures_and_shows_latencies(tmp_path):
     rows = rows_of(TABLE)
     text = TABLE.text(rows, timing_of(rows))
     assert all(name in text for name in SETTINGS)
-    assert "microseconds a unit of a sentence of 32" in text
+    assert "microseconds per token of a sentence of 32" in text
     TABLE.write(rows, timing_of(rows), tmp_path)
     lines = list(csv.DictReader((tmp_path / "table.csv").open()))
     assert [line["latency.step"] for line in lines] == ["1000.0"] * len(lines)

@@ -68,7 +68,7 @@ def test_an_attempt_forgets_the_failure_and_progress_of_the_one_before(folder, m
     assert seen == [(None, None)]
 
 
-def test_two_workers_of_one_folder_take_turns(folder, monkeypatch):
+def test_two_workers_of_one_folder_fit_interleaved(folder, monkeypatch):
     began, order = threading.Event(), []
     monkeypatch.setattr(worker, "perform", lambda *_: order.append("worker"))
 

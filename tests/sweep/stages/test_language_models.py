@@ -151,14 +151,14 @@ def test_a_row_is_not_final_for_another_recogniser(make):
     assert is_final(row, override(config, {"model.predictor": "lstm", "measurement.fused": False}))
 
 
-def test_a_language_model_of_other_units_is_refused(make):
+def test_a_language_model_of_other_tokens_is_refused(make):
     config = make()
     model = load_model(run_folder(config) / "model")
-    model.arch = replace(model.arch, units="other")
+    model.arch = replace(model.arch, tokenizer="other")
     shutil.rmtree(run_folder(config) / "model")
     save_model(model, run_folder(config) / "model")
     (run_folder(config) / "row.json").unlink()
-    with pytest.raises(ValueError, match="other units than the recogniser: train it with the same tokenizer"):
+    with pytest.raises(ValueError, match="other tokens than the recogniser: train it with the same tokenizer"):
         STAGES["run"](run_folder(config), config, Reporter(None))
 
 

@@ -31,8 +31,8 @@ def configs(tmp_path):
     """Two languages from one pretraining, of equal weights, and one from another."""
     languages = [("nl", "en"), ("fr", "en"), ("fr", "en+fr")]
     configs = []
-    for language, heard in languages:
-        given = {"corpus.language": language, "pretraining.languages": heard, "execution.output": str(tmp_path)}
+    for language, pretrained in languages:
+        given = {"corpus.language": language, "pretraining.languages": pretrained, "execution.output": str(tmp_path)}
         configs.append(override(preset("smoke", "ctc"), {**SMALL, **given}))
         save(with_dependencies(configs[-1])[0], 7)
         save(configs[-1], 1)

@@ -212,16 +212,16 @@ def test_errors_do_not_depend_on_what_shares_a_batch(make, norm, monkeypatch):
     torch.nn.init.normal_(model.encoder.transformer.layers[0].attention.v_proj.weight, std=2.0)
     torch.nn.init.normal_(model.feature_extractor.conv_layers[0].layer_norm.weight, std=5.0)
     torch.nn.init.normal_(model.aux.weight, std=5.0)
-    heard, recognise = [], recognizer.recognise
-    monkeypatch.setattr(recognizer, "recognise", lambda *of: heard.append(recognise(*of)) or heard[-1])
+    decoded, recognise = [], recognizer.recognise
+    monkeypatch.setattr(recognizer, "recognise", lambda *of: decoded.append(recognise(*of)) or decoded[-1])
     found = []
     for frames in (1, 6000, 10**6):
         config.measurement.batch_frames = frames
-        found.append((recognizer.judge(model, corpus, lambda done, total: None), list(itertools.chain(*heard))))
-        heard.clear()
+        found.append((recognizer.judge(model, corpus, lambda done, total: None), list(itertools.chain(*decoded))))
+        decoded.clear()
     assert found[0] == found[1] == found[2]
     assert any(found[0][1])
     if norm == "group_norm":
         monkeypatch.setattr(recognizer, "batch_frames", lambda model: 10**6)
         recognizer.judge(model, corpus, lambda done, total: None)
-        assert list(itertools.chain(*heard)) != found[0][1]
+        assert list(itertools.chain(*decoded)) != found[0][1]

@@ -1,4 +1,4 @@
-"""Several fits at once in one process, some training steps each in turn, so that a change in load meets all alike."""
+"""Several fits interleaved in one process, some training steps each, so that a change in load meets all alike."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from prune_bench.models.arch import TransducerArch
 from prune_bench.sweep.stages.fits import precision
 from prune_bench.tasks.transducer import TransducerTask
 
-UNITS_A_SECOND = 6
+TOKENS_A_SECOND = 6
 
 
-class Fit(ABC):
-    """A fit that waits for its turn before every step and notes how long each took; it runs in a thread of its own."""
+class InterleavedFit(ABC):
+    """A fit in a thread of its own that waits for `step` before every training step and notes how long each took."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -36,9 +36,9 @@ class Fit(ABC):
 
     @abstractmethod
     def fit(self, batches: Sequence[Any], steps: int, device: str, threads: int) -> None:
-        """Take `steps` steps, each after its turn came."""
+        """Take `steps` steps, each once `go` is released, and release `done` after it."""
 
-    def turn(self) -> None:
+    def step(self) -> None:
         """Let the fit take one step and wait for its end."""
         self.go.release()
         self.done.acquire()
@@ -46,7 +46,7 @@ class Fit(ABC):
             raise self.error
 
 
-class Variant(Fit, Callback):
+class Variant(InterleavedFit, Callback):
     """Lightning's fit of `task`.
 
     A step lasts from the start of one batch to the start of the next: callbacks, optimizer, logging and the end of an
@@ -95,7 +95,7 @@ class Variant(Fit, Callback):
             self.seconds.append(perf_counter() - self._start)
 
 
-class PlainLoop(Fit):
+class PlainLoop(InterleavedFit):
     """The same steps without Lightning and without this project's classes: `loss` of a plain `model`."""
 
     def __init__(self, model: nn.Module, loss: Callable[[Any, Any, str], Tensor], precision: str):
@@ -124,10 +124,16 @@ class PlainLoop(Fit):
         self.done.release()
 
 
-def take_turns(
-    variants: Sequence[Fit], batches: Sequence[Any], steps: int, warmup: int, device: str, in_a_row: int = 1
+def fit_interleaved(
+    variants: Sequence[InterleavedFit],
+    batches: Sequence[Any],
+    steps: int,
+    warmup: int,
+    device: str,
+    consecutive: int = 1,
 ) -> None:
-    """Fit all variants for `warmup` + `steps` steps, `in_a_row` each in turn; each then holds `steps` seconds.
+    """Fit all variants for `warmup` + `steps` steps, alternating after `consecutive` steps; each then holds the seconds
+    of the last `steps`.
 
     Several in a row find their weights in the caches, as a training of their own would.
     """
@@ -140,11 +146,11 @@ def take_turns(
             variant.done.acquire()
             if variant.error is not None:
                 raise variant.error
-        for number in range((warmup + steps) // in_a_row):
+        for number in range((warmup + steps) // consecutive):
             shift = number % len(variants)
             for variant in (*variants[shift:], *variants[:shift]):
-                for _ in range(in_a_row):
-                    variant.turn()
+                for _ in range(consecutive):
+                    variant.step()
         for worker in workers:
             worker.join()
     for variant in variants:
@@ -167,14 +173,14 @@ def random_batches(config: Config, count: int, seconds: float = 2.0) -> list[Bat
     """Noise in the shape of a preset's training batches: `final.frames` frames in utterances of about `seconds`."""
     generator = torch.Generator().manual_seed(0)
     longest = round(1000 * seconds / config.features.hop_ms)
-    utterances, units = config.final.frames // longest, round(UNITS_A_SECOND * seconds)
+    utterances, tokens = config.final.frames // longest, round(TOKENS_A_SECOND * seconds)
     batches = []
     for _ in range(count):
         lengths = torch.randint(longest * 9 // 10, longest + 1, (utterances,), generator=generator)
         lengths[0] = longest
         features = torch.randn(utterances, longest, config.features.mels, generator=generator)
-        targets = torch.randint(1, config.tokenizer.size, (utterances, units), generator=generator)
-        batches.append(Batch(features, lengths, targets, torch.full((utterances,), units), torch.arange(utterances)))
+        targets = torch.randint(1, config.tokenizer.size, (utterances, tokens), generator=generator)
+        batches.append(Batch(features, lengths, targets, torch.full((utterances,), tokens), torch.arange(utterances)))
     return batches
 
 

@@ -1,4 +1,4 @@
-"""Acoustic units for pretraining: clusters of cepstra at the encoder's frame rate, found without labels."""
+"""Targets of pretraining: clusters of cepstra at the encoder's frame rate, found without labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def frame_shape(arch: Wav2Vec2Arch) -> tuple[int, int]:
     return window, hop
 
 
-class AcousticUnits(nn.Module):
+class ClusterTargets(nn.Module):
     """The cluster of each encoder frame: (batch, samples) to (batch, frames) in [0, clusters).
 
     Cepstra, at zero mean and unit variance in each utterance, with their first and second differences, and k-means over
