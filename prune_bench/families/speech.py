@@ -18,7 +18,7 @@ class SpeechExperiment(Experiment):
     """A recogniser; a family adds its task and its decoding."""
 
     def recognise(self, model: Any, batch: Batch) -> list[list[int]]:
-        """The units of each utterance, decoded greedily."""
+        """The tokens of each utterance, decoded greedily."""
         raise NotImplementedError
 
     def batch_frames(self, model: Any) -> int:

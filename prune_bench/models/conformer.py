@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from prune_bench.models.arch import ConformerArch, LayerArch
 from prune_bench.models.conformer_units import conformer_units
-from prune_bench.models.costs import Term, cost_terms
+from prune_bench.models.costs import cost_terms
 from prune_bench.models.layers import DepthwiseConv, Dropout, TimeConv
 from prune_bench.models.low_rank import make_linear
-from prune_bench.models.units import UnitGroup
+from prune_bench.pruning.units import CostTerm, UnitGroup
 
 Ranks = Mapping[str, int]
 MASKED = -3e4
@@ -212,7 +212,7 @@ class Conformer(nn.Module):
         """What can be removed; see conformer_units."""
         return conformer_units(self)
 
-    def cost_terms(self, quantity: str, frames: int) -> list[Term]:
+    def cost_terms(self, quantity: str, frames: int) -> list[CostTerm]:
         """What the layers cost as a function of kept units; see prune_bench.models.costs."""
         return cost_terms(self.arch, quantity, frames, {group.name for group in self.units()})
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from prune_bench.models.units import Slice, UnitGroup, read, vectors, whole, written
+from prune_bench.models.units import read, vectors, whole, written
+from prune_bench.pruning.units import Slice, UnitGroup
 
 Slices = tuple[Slice, ...]
 

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 from prune_bench.models.arch import ConformerArch, layer_matrices, unit_counts
+from prune_bench.pruning.units import CostTerm
 
 
-@dataclass(frozen=True)
-class Term:
-    """A coefficient times the kept counts of the named groups."""
-
-    coefficient: float
-    groups: tuple[str, ...]
-
-
-def cost_terms(arch: ConformerArch, quantity: str, frames: int, offered: Collection[str]) -> list[Term]:
+def cost_terms(arch: ConformerArch, quantity: str, frames: int, offered: Collection[str]) -> list[CostTerm]:
     """The terms of one quantity; groups that are not `offered` for removal enter as constants.
 
     "size" counts the weights in the layers' matrices. "flops" counts the operations of matrix products and depthwise
@@ -31,42 +23,42 @@ def cost_terms(arch: ConformerArch, quantity: str, frames: int, offered: Collect
     for i in range(len(arch.layers)):
         for term in rules[quantity](arch, i, frames):
             constant = math.prod(counts[name] for name in term.groups if name not in offered)
-            terms.append(Term(term.coefficient * constant, tuple(name for name in term.groups if name in offered)))
+            terms.append(CostTerm(term.coefficient * constant, tuple(name for name in term.groups if name in offered)))
     return terms
 
 
-def _size(arch: ConformerArch, i: int, frames: int) -> Iterator[Term]:
+def _size(arch: ConformerArch, i: int, frames: int) -> Iterator[CostTerm]:
     for _, term in _matrix_terms(arch, i):
         yield term
 
 
-def _flops(arch: ConformerArch, i: int, frames: int) -> Iterator[Term]:
+def _flops(arch: ConformerArch, i: int, frames: int) -> Iterator[CostTerm]:
     length = math.ceil(frames / arch.subsampling)
     for name, term in _matrix_terms(arch, i):
         rows = 2 * length if name == "attention.position" else length
-        yield Term(2 * rows * term.coefficient, term.groups)
+        yield CostTerm(2 * rows * term.coefficient, term.groups)
     # Content scores and the weighted sum of values cost length^2 multiply-adds a head dim, position scores twice that.
-    yield Term(2 * 4 * length**2 * arch.head_width, (f"layers.{i}.heads",))
+    yield CostTerm(2 * 4 * length**2 * arch.head_width, (f"layers.{i}.heads",))
 
 
-def _size_as_printed(arch: ConformerArch, i: int, frames: int) -> Iterator[Term]:
+def _size_as_printed(arch: ConformerArch, i: int, frames: int) -> Iterator[CostTerm]:
     ffn1, heads, conv, ffn2, local = (f"layers.{i}.{group}" for group in ("ffn1", "heads", "conv", "ffn2", "hidden"))
     channels = arch.layers[i].conv
-    yield Term(2, (ffn1, "hidden"))
-    yield Term(1, (ffn1, local))
-    yield Term(5 * arch.head_width, (local, heads))
-    yield Term(3 * channels + channels * arch.kernel / arch.position_width, (local, conv))
-    yield Term(2, (ffn2, local))
-    yield Term(1, (ffn2, "hidden"))
+    yield CostTerm(2, (ffn1, "hidden"))
+    yield CostTerm(1, (ffn1, local))
+    yield CostTerm(5 * arch.head_width, (local, heads))
+    yield CostTerm(3 * channels + channels * arch.kernel / arch.position_width, (local, conv))
+    yield CostTerm(2, (ffn2, local))
+    yield CostTerm(1, (ffn2, "hidden"))
 
 
-def _matrix_terms(arch: ConformerArch, i: int) -> Iterator[tuple[str, Term]]:
+def _matrix_terms(arch: ConformerArch, i: int) -> Iterator[tuple[str, CostTerm]]:
     """Each matrix as rows times columns; a factorised one as its rank times each."""
     ranks = arch.layers[i].ranks
     for name, rows, columns in layer_matrices(arch, i):
         groups = tuple(side.group for side in (rows, columns) if side.group is not None)
         if name not in ranks:
-            yield name, Term(rows.size * columns.size, groups)
+            yield name, CostTerm(rows.size * columns.size, groups)
             continue
         for side in (rows, columns):
-            yield name, Term(ranks[name] * side.size, () if side.group is None else (side.group,))
+            yield name, CostTerm(ranks[name] * side.size, () if side.group is None else (side.group,))

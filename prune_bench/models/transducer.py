@@ -12,8 +12,7 @@ from torch.nn import functional as F
 
 from prune_bench.models.arch import TransducerArch
 from prune_bench.models.conformer import Conformer
-from prune_bench.models.costs import Term
-from prune_bench.models.units import Slice, UnitGroup
+from prune_bench.pruning.units import CostTerm, Slice, UnitGroup
 
 BLANK = 0
 State = tuple[Tensor, ...]
@@ -123,7 +122,7 @@ class Transducer(nn.Module):
         readers = (Slice("joiner.encoder.weight", 1), Slice("ctc.weight", 1))
         return [replace(g, inputs=g.inputs + readers) if g.name == "hidden" else g for g in groups]
 
-    def cost_terms(self, quantity: str, frames: int) -> list[Term]:
+    def cost_terms(self, quantity: str, frames: int) -> list[CostTerm]:
         """What the encoder layers cost as a function of kept units; see prune_bench.models.costs."""
         return self.encoder.cost_terms(quantity, frames)
 

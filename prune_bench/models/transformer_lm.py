@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from prune_bench.models.arch import BlockArch, factorised, narrowed
 from prune_bench.models.layers import Dropout, attend
 from prune_bench.models.low_rank import LowRankLinear, make_linear
-from prune_bench.models.units import UnitGroup, read, written
+from prune_bench.models.units import read, written
+from prune_bench.pruning.units import UnitGroup
 
 BORDER = 0
 ROOM = 16

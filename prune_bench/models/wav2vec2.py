@@ -18,7 +18,8 @@ from torchaudio.models import Wav2Vec2Model, wav2vec2_model
 from prune_bench.models.arch import BlockArch, factorised, narrowed
 from prune_bench.models.layers import Attention, Positions
 from prune_bench.models.low_rank import make_linear
-from prune_bench.models.units import UnitGroup, read, written
+from prune_bench.models.units import read, written
+from prune_bench.pruning.units import UnitGroup
 
 LAYERS = "encoder.transformer.layers"
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from prune_bench.pruning.groups import Group
 from prune_bench.pruning.masks import MaskSet
+from prune_bench.pruning.units import CostTerm, UnitGroup
 
 LEFT, RIGHT = -0.1, 1.1
 _EPSILON = 1e-6
@@ -38,43 +37,24 @@ def settled_gates(logits: Tensor, temperature: float) -> Tensor:
     return torch.sigmoid(0.8 * logits / temperature)
 
 
-class Term(Protocol):
-    """One product in a cost: coefficient times the kept counts of the named groups."""
-
-    @property
-    def coefficient(self) -> float: ...
-    @property
-    def groups(self) -> tuple[str, ...]: ...
-
-
-class GatedGroup(Group, Protocol):
-    """A unit group as gates see it; units of a group `within` another exist only where that one keeps them too."""
-
-    @property
-    def within(self) -> str | None: ...
-
-
-AnyGroup = TypeVar("AnyGroup", bound=GatedGroup)
-
-
-def affected(groups: Sequence[AnyGroup], kinds: Sequence[str]) -> list[AnyGroup]:
+def affected(groups: Sequence[UnitGroup], kinds: Sequence[str]) -> list[UnitGroup]:
     """The groups of these kinds and those within one of them, whose units vanish with it."""
     chosen = {group.name for group in groups if group.kind in kinds}
     return [group for group in groups if group.name in chosen or group.within in chosen]
 
 
-def effective(groups: Sequence[GatedGroup], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def effective(groups: Sequence[UnitGroup], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Gate values by group with those `within` another multiplied by it. Groups that `values` leaves out are 1."""
     full = {group.name: values.get(group.name, torch.ones(group.size)).float() for group in groups}
     return {g.name: full[g.name] * full[g.within] if g.within in full else full[g.name] for g in groups}
 
 
-def kept_counts(groups: Sequence[GatedGroup], kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def kept_counts(groups: Sequence[UnitGroup], kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Units kept in each group, from probabilities or from 0/1 masks."""
     return {name: units.sum() for name, units in effective(groups, kept).items()}
 
 
-def total_cost(terms: Sequence[Term], counts: Mapping[str, Tensor]) -> Tensor:
+def total_cost(terms: Sequence[CostTerm], counts: Mapping[str, Tensor]) -> Tensor:
     """Sum over terms of the coefficient times the product of counts (equation 2). Differentiable in the counts."""
     place = {name: position for position, name in enumerate(counts)}
     longest = max(len(term.groups) for term in terms)
@@ -87,7 +67,7 @@ def total_cost(terms: Sequence[Term], counts: Mapping[str, Tensor]) -> Tensor:
 class Gates(nn.Module):
     """One logit a removable unit. `initial` maps a kind of group to its starting logit."""
 
-    def __init__(self, groups: Sequence[GatedGroup], initial: Mapping[str, float], temperature: float):
+    def __init__(self, groups: Sequence[UnitGroup], initial: Mapping[str, float], temperature: float):
         super().__init__()
         self.groups = list(groups)
         self.temperature = temperature
@@ -144,8 +124,8 @@ class Constraint(nn.Module):
 def meet_budget(
     masks: MaskSet,
     scores: Mapping[str, Tensor],
-    groups: Sequence[GatedGroup],
-    terms: Sequence[Term],
+    groups: Sequence[UnitGroup],
+    terms: Sequence[CostTerm],
     budget: float,
     adjustable: str = "ffn",
 ) -> MaskSet:
@@ -197,7 +177,7 @@ def _ranked(scores: Mapping[str, Tensor], names: Sequence[str]) -> list[tuple[st
 
 
 def _marginal_costs(
-    names: Sequence[str], groups: Sequence[GatedGroup], masks: Mapping[str, Tensor], terms: Sequence[Term]
+    names: Sequence[str], groups: Sequence[UnitGroup], masks: Mapping[str, Tensor], terms: Sequence[CostTerm]
 ) -> dict[str, float]:
     counts = kept_counts(groups, masks)
     here = total_cost(terms, counts)

@@ -7,19 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from prune_bench.pruning.gates import GatedGroup, effective
-from prune_bench.pruning.groups import Slice, UnitGroup, spread
+from prune_bench.pruning.gates import effective
+from prune_bench.pruning.groups import spread
+from prune_bench.pruning.units import Slice, UnitGroup
 
 Place = tuple[str, str, Slice]
-
-
-class GatedUnits(GatedGroup, UnitGroup, Protocol):
-    """A unit group that gates can act on."""
 
 
 def masked_layer_norm(inputs: Tensor, norm: nn.LayerNorm, gate: Tensor, kept: int) -> Tensor:
@@ -70,7 +67,7 @@ class Gating:
     the original's weights: copy first.
     """
 
-    def __init__(self, model: nn.Module, groups: Sequence[GatedUnits]):
+    def __init__(self, model: nn.Module, groups: Sequence[UnitGroup]):
         self.groups = list(groups)
         self.parameters = dict(model.named_parameters())
         self.values: dict[str, Tensor] = {}

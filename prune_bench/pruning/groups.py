@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,37 +11,7 @@ from prune_bench.pruning.allocation import Ranked
 from prune_bench.pruning.criteria import Criterion, gate_gradient
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.structures import NOTHING, Masks, Zeroing, lower
-
-
-class Slice(Protocol):
-    """Where units lie in one parameter: unit j owns entries [j * block, (j + 1) * block) of dimension `dim`."""
-
-    @property
-    def parameter(self) -> str: ...
-    @property
-    def dim(self) -> int: ...
-    @property
-    def block(self) -> int: ...
-
-
-class Group(Protocol):
-    """Units of one kind in one place."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def size(self) -> int: ...
-
-
-class UnitGroup(Group, Protocol):
-    """Where a group's units lie. `outputs` are zeroed while masked; both sides go when the model is compacted."""
-
-    @property
-    def inputs(self) -> tuple[Slice, ...]: ...
-    @property
-    def outputs(self) -> tuple[Slice, ...]: ...
+from prune_bench.pruning.units import Slice, UnitGroup
 
 
 class Groups:

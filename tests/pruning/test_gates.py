@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 import torch
 
@@ -17,20 +15,7 @@ from prune_bench.pruning.gates import (
     total_cost,
 )
 from prune_bench.pruning.masks import MaskSet
-
-
-@dataclass(frozen=True)
-class Group:
-    name: str
-    kind: str
-    size: int
-    within: str | None = None
-
-
-@dataclass(frozen=True)
-class Term:
-    coefficient: float
-    groups: tuple[str, ...]
+from prune_bench.pruning.units import CostTerm, UnitGroup
 
 
 @pytest.mark.parametrize("temperature", [2 / 3, 1.0])
@@ -59,7 +44,7 @@ def test_settled_gates_are_deterministic_monotone_and_never_zero():
 def _fit_toy(maximize: bool) -> tuple[float, list[float], Gates, torch.Tensor]:
     torch.manual_seed(0)
     worth = torch.linspace(0, 0.003, 200)
-    gates = Gates([Group("g", "ffn", 200)], {"ffn": 2.5}, 2 / 3)
+    gates = Gates([UnitGroup("g", "ffn", 200)], {"ffn": 2.5}, 2 / 3)
     constraint = Constraint()
     mask_optimizer = torch.optim.AdamW(gates.parameters(), lr=0.05, weight_decay=0.0)
     multipliers = torch.optim.AdamW(constraint.parameters(), lr=0.05, weight_decay=0.0, maximize=maximize)
@@ -92,26 +77,30 @@ def test_descent_on_the_multipliers_misses_the_target():
 
 
 def test_cost_counts_units_within_others_once():
-    groups = [Group("wide", "hidden_global", 4), Group("local", "hidden_local", 4, within="wide"), Group("f", "ffn", 3)]
+    groups = [
+        UnitGroup("wide", "hidden_global", 4),
+        UnitGroup("local", "hidden_local", 4, within="wide"),
+        UnitGroup("f", "ffn", 3),
+    ]
     masks = {"wide": torch.tensor([1, 1, 0, 1]), "local": torch.tensor([1, 0, 1, 1]), "f": torch.tensor([1, 0, 1])}
     counts = kept_counts(groups, masks)
     assert {name: int(count) for name, count in counts.items()} == {"wide": 3, "local": 2, "f": 2}
-    terms = [Term(2.0, ("f", "wide")), Term(1.0, ("f", "local")), Term(5.0, ())]
+    terms = [CostTerm(2.0, ("f", "wide")), CostTerm(1.0, ("f", "local")), CostTerm(5.0, ())]
     assert float(total_cost(terms, counts)) == 2 * 2 * 3 + 2 * 2 + 5
     assert effective(groups, masks)["local"].tolist() == [1, 0, 0, 1]
 
 
 def test_gradient_of_the_expected_cost_reaches_the_logits():
-    groups = [Group("f", "ffn", 5)]
+    groups = [UnitGroup("f", "ffn", 5)]
     gates = Gates(groups, {"ffn": 1.0}, 2 / 3)
-    total_cost([Term(3.0, ("f",))], kept_counts(groups, gates.probabilities())).backward()
+    total_cost([CostTerm(3.0, ("f",))], kept_counts(groups, gates.probabilities())).backward()
     assert bool((gates.logits.grad > 0).all())
 
 
 @pytest.mark.parametrize("budget", [100, 61, 33])
 def test_meet_budget_ends_within_one_channel(budget):
-    groups = [Group("h", "heads", 2), Group("f", "ffn", 20)]
-    terms = [Term(10.0, ("h",)), Term(4.0, ("f",))]
+    groups = [UnitGroup("h", "heads", 2), UnitGroup("f", "ffn", 20)]
+    terms = [CostTerm(10.0, ("h",)), CostTerm(4.0, ("f",))]
     scores = {"h": torch.rand(2), "f": torch.rand(20)}
     for start in (torch.ones(20, dtype=torch.bool), torch.zeros(20, dtype=torch.bool)):
         masks = meet_budget(
