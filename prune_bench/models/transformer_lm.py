@@ -104,7 +104,7 @@ class CausalAttention(nn.Module):
         return [layer(x).unflatten(-1, (self.heads, self.head_width)).transpose(1, 2) for layer in layers]
 
 
-class FeedForward(nn.Module):
+class TransformerFeedForward(nn.Module):
     """Widen, GELU, narrow."""
 
     def __init__(self, width: int, inner: int, ranks: Ranks):
@@ -123,7 +123,7 @@ class Block(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(arch.width), nn.LayerNorm(arch.width)
         self.attention = CausalAttention(arch.width, layer.heads, arch.head_width, layer.ranks)
-        self.ffn = FeedForward(arch.width, layer.ffn, layer.ranks)
+        self.ffn = TransformerFeedForward(arch.width, layer.ffn, layer.ranks)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from prune_bench.data.text.sources import Line
+from prune_bench.data.text.sources import TextLine
 from prune_bench.data.text.store import TextStore, write_text_store
 from prune_bench.data.tokenizers import Words
 from prune_bench.models.arch import BlockArch
@@ -18,7 +18,7 @@ SENTENCES = ("a b", "c", "a b c d a", "b b a", "d c", "a b", "c a b")
 
 def make_store(folder: Path, texts=SENTENCES) -> TextStore:
     folder.mkdir(parents=True)
-    write_text_store(folder, [Line(text, "") for text in texts], WORDS, longest=8, keep_texts=True)
+    write_text_store(folder, [TextLine(text, "") for text in texts], WORDS, longest=8, keep_texts=True)
     return TextStore.open(folder)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from prune_bench.reports.figures.matrices import MatrixFigure, Part, overlap_matrix, transfer_matrix
+from prune_bench.reports.figures.matrices import MatrixFigure, MatrixPanel, overlap_matrix, transfer_matrix
 from prune_bench.reports.figures.panels import CurveFigure, Panel
 from prune_bench.reports.rows.cells import Cell, Setting
 
@@ -65,8 +65,8 @@ def make_figure2(scope: Scope) -> MatrixFigure:
         name="parp-figure2",
         title="Figure 2. How the masks of languages overlap (IOU at 50 %)",
         parts=(
-            Part("H2L", (*languages, "MPI", "RP"), overlap_matrix(languages, H2L)),
-            Part("CSR", (*languages, "MPI", "RP"), overlap_matrix(languages, CSR)),
+            MatrixPanel("H2L", (*languages, "MPI", "RP"), overlap_matrix(languages, H2L)),
+            MatrixPanel("CSR", (*languages, "MPI", "RP"), overlap_matrix(languages, CSR)),
         ),
         columns=languages,
         lines=dense_cells(scope),
@@ -160,8 +160,8 @@ def make_figure7(scope: Scope) -> MatrixFigure:
         name="parp-figure7",
         title="Figure 7. What a mask is worth in another language, at 50 %",
         parts=(
-            Part("fixed", (*languages, "RP"), transfer_matrix("transfer", "rp", languages, SHARED)),
-            Part("PARP", (*languages, "RP"), transfer_matrix("parp_transfer", "parp_random", languages, SHARED)),
+            MatrixPanel("fixed", (*languages, "RP"), transfer_matrix("transfer", "rp", languages, SHARED)),
+            MatrixPanel("PARP", (*languages, "RP"), transfer_matrix("parp_transfer", "parp_random", languages, SHARED)),
         ),
         columns=languages,
         lines=(

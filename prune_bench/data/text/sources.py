@@ -19,14 +19,14 @@ FILES = {
 }
 
 
-class Line(NamedTuple):
+class TextLine(NamedTuple):
     """A line and where it stands, in words."""
 
     text: str
     place: str
 
 
-def read_file(path: Path) -> Iterator[Line]:
+def read_file(path: Path) -> Iterator[TextLine]:
     """The lines of a text file, gzipped or not, one at a time.
 
     Raises:
@@ -38,7 +38,7 @@ def read_file(path: Path) -> Iterator[Line]:
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         try:
             for number, line in enumerate(file, start=1):
-                yield Line(line.decode("utf-8"), f"{path}:{number}")
+                yield TextLine(line.decode("utf-8"), f"{path}:{number}")
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}:{number}: not UTF-8 ({error.reason}): convert the file") from None
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -51,13 +51,13 @@ def paths_of(config: TextConfig, split: str) -> list[Path]:
     return [Path(config.root) / name for name in named.split("+") if name]
 
 
-def generate(config: TextConfig) -> Iterator[Line]:
+def generate(config: TextConfig) -> Iterator[TextLine]:
     """Sentences of the speech corpus' generator, of which the spoken ones of its training split are the first."""
     for number, text in enumerate(grammar.sentences("train", config.sentences, config.seed), start=1):
-        yield Line(text, f"sentence {number}")
+        yield TextLine(text, f"sentence {number}")
 
 
-def lines(config: TextConfig, split: str, transcripts: Sequence[str]) -> Iterator[Line]:
+def lines(config: TextConfig, split: str, transcripts: Sequence[str]) -> Iterator[TextLine]:
     """The lines of "train", "dev" or "test"; `transcripts` are those of the speech corpus' split of that name.
 
     Raises:
@@ -69,7 +69,7 @@ def lines(config: TextConfig, split: str, transcripts: Sequence[str]) -> Iterato
             yield from read_file(path)
     elif split != "train":
         for number, text in enumerate(transcripts, start=1):
-            yield Line(text, f"{split} transcript {number}")
+            yield TextLine(text, f"{split} transcript {number}")
     elif config.name == GENERATED:
         yield from generate(config)
     else:

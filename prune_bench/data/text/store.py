@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from prune_bench.data.store import describe
-from prune_bench.data.text.sources import Line
+from prune_bench.data.text.sources import TextLine
 from prune_bench.data.texts import spell
 from prune_bench.data.tokenizers import UNKNOWN, Tokenizer
 
@@ -57,7 +57,7 @@ class TextStore:
 
 def write_text_store(
     folder: Path,
-    lines: Iterable[Line],
+    lines: Iterable[TextLine],
     tokenizer: Tokenizer,
     longest: int,
     held_out: Collection[str] = (),
@@ -89,7 +89,7 @@ def write_text_store(
 
 
 def pieces(
-    lines: Iterable[Line],
+    lines: Iterable[TextLine],
     tokenizer: Tokenizer,
     longest: int,
     held_out: Collection[str],

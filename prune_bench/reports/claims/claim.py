@@ -17,7 +17,7 @@ from statistics import fmean
 import numpy as np
 
 from prune_bench.measurement.accuracy import Difference, pooled_difference
-from prune_bench.reports.claims.terms import Comparison, Paper, Source, Term
+from prune_bench.reports.claims.terms import Comparison, Paper, Term, ValueSource
 from prune_bench.reports.rows.counts import is_counted
 from prune_bench.reports.rows.results import Results
 
@@ -120,13 +120,13 @@ def decide(difference: Difference, by_seed: Mapping[int, float], bounds: Mapping
     return "undecided"
 
 
-def differences(comparison: Comparison, source: Source) -> dict[int, float]:
+def differences(comparison: Comparison, source: ValueSource) -> dict[int, float]:
     """a minus b for each seed that has both."""
     a, b = comparison.a.values(source), comparison.b.values(source)
     return {seed: a[seed] - b[seed] for seed in a if seed in b}
 
 
-def limits(comparison: Comparison, source: Source) -> dict[int, float]:
+def limits(comparison: Comparison, source: ValueSource) -> dict[int, float]:
     """What the difference of each seed must stay below: the margin's share of b, or the absolute one."""
     known = comparison.b.values(source)
     return {seed: comparison.margin * value + comparison.plus for seed, value in known.items()}

@@ -13,7 +13,7 @@ from prune_bench.reports.rows.counts import SOURCES
 from prune_bench.reports.tables.columns import Published
 
 
-class Source(Protocol):
+class ValueSource(Protocol):
     """Where numbers come from: our results, or a paper."""
 
     def values(self, quantity: str, cell: Cell) -> Mapping[int, float]:
@@ -46,7 +46,7 @@ class Term:
         name = f"{METHODS[self.cell.method].label}{at}"
         return f"{name}, {self.quantity.partition('.')[2]}" if self.quantity.startswith("lost.") else name
 
-    def values(self, source: Source) -> Mapping[int, float]:
+    def values(self, source: ValueSource) -> Mapping[int, float]:
         return source.values(self.quantity, self.cell)
 
 
@@ -65,7 +65,7 @@ class AtSizeOf:
     def __str__(self) -> str:
         return f"{METHODS[self.method].label} at the same size"
 
-    def values(self, source: Source) -> Mapping[int, float]:
+    def values(self, source: ValueSource) -> Mapping[int, float]:
         cells = [DENSE, *(Cell(self.method, sparsity) for sparsity in self.sparsities)]
         found = [(source.values("size", cell), source.values(self.quantity, cell)) for cell in cells]
         interpolated = {}
@@ -96,7 +96,7 @@ class Where:
     def __str__(self) -> str:
         return str(self.term)
 
-    def values(self, source: Source) -> Mapping[int, float]:
+    def values(self, source: ValueSource) -> Mapping[int, float]:
         small, large = source.values(self.small, self.cell), source.values(self.large, self.cell)
         known = self.term.values(source).items()
         return {seed: v for seed, v in known if seed not in small or small[seed] < self.share * large[seed]}
@@ -113,7 +113,7 @@ class Level:
     def __str__(self) -> str:
         return f"{self.value:g}"
 
-    def values(self, source: Source) -> Mapping[int, float]:
+    def values(self, source: ValueSource) -> Mapping[int, float]:
         return dict.fromkeys(source.values(self.quantity, self.cell), self.value)
 
 
@@ -135,7 +135,7 @@ class Gain:
     def __str__(self) -> str:
         return f"gain of {self.small} over {self.large}"
 
-    def values(self, source: Source) -> Mapping[int, float]:
+    def values(self, source: ValueSource) -> Mapping[int, float]:
         small, large = self.small.values(source), self.large.values(source)
         return {seed: large[seed] - small[seed] for seed in small if seed in large}
 

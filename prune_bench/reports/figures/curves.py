@@ -32,7 +32,7 @@ STEPS = {
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """One entry of a table: `x` holds the known quantities of AXES, `y` the error rates of SPLITS."""
 
     sparsity: float
@@ -45,7 +45,7 @@ class Curve:
     """The points of a method by sparsity; a reference that is not pruned has one."""
 
     method: str
-    points: list[Point]
+    points: list[CurvePoint]
 
     @property
     def label(self) -> str:
@@ -62,7 +62,9 @@ def collect_curves(cells: Sequence[Cell], results: Results) -> list[Curve]:
             x = {quantity: results.estimate(quantity, cell) for quantity in AXES}
             y = {split: results.estimate(f"wer.{split}", cell) for split in SPLITS}
             known = {quantity: estimate.mean for quantity, estimate in x.items() if estimate}
-            points.append(Point(cell.sparsity, known, {split: estimate for split, estimate in y.items() if estimate}))
+            points.append(
+                CurvePoint(cell.sparsity, known, {split: estimate for split, estimate in y.items() if estimate})
+            )
         if points:
             curves.append(Curve(method, points))
     return curves

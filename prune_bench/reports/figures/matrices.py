@@ -23,7 +23,7 @@ LANGUAGE, SOURCE = "corpus.language", "pruning.mask_language"
 
 
 @dataclass(frozen=True)
-class Part:
+class MatrixPanel:
     """One matrix: its title, its rows and how to find its entries."""
 
     title: str
@@ -38,7 +38,7 @@ class MatrixFigure(Drawing):
     `lines` are the runs, as cells.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[MatrixPanel, ...]
     columns: tuple[str, ...]
     lines: tuple[Cell, ...]
     unit: str
@@ -68,7 +68,7 @@ class MatrixFigure(Drawing):
                 self._draw_part(axes, part, part.find(results))
         return figure
 
-    def _draw_part(self, axes: Axes, part: Part, found: Matrix) -> None:
+    def _draw_part(self, axes: Axes, part: MatrixPanel, found: Matrix) -> None:
         axes.set_title(part.title, pad=10)
         axes.set_ylabel("mask of")
         draw_matrix(axes, part.rows, self.columns, found, self.limits, self.colours)

@@ -66,7 +66,7 @@ class Panel:
     logarithmic: bool = False
 
 
-class Point(NamedTuple):
+class PanelPoint(NamedTuple):
     """Where a run stands in a panel."""
 
     x: float
@@ -184,15 +184,15 @@ class CurveFigure(Drawing):
         axes.set_ylim(panel.bottom, panel.top)
         label_right(axes, ends)
 
-    def points(self, panel: Panel, results: Results) -> Mapping[Line, dict[float, Point]]:
+    def points(self, panel: Panel, results: Results) -> Mapping[Line, dict[float, PanelPoint]]:
         """What is known of a panel: by line and sparsity."""
-        found: dict[Line, dict[float, Point]] = {}
+        found: dict[Line, dict[float, PanelPoint]] = {}
         for line in self.curves:
             for cell in (cell_at(panel, line, sparsity) for sparsity in self.asked(line)):
                 y = results.estimate(panel.quantity, cell)
                 x = results.estimate(panel.against, cell) if panel.against else Estimate(100 * cell.sparsity)
                 if x and y:
-                    found.setdefault(line, {})[cell.sparsity] = Point(x.mean, y)
+                    found.setdefault(line, {})[cell.sparsity] = PanelPoint(x.mean, y)
         return found
 
 

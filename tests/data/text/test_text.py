@@ -16,7 +16,7 @@ from prune_bench.data.text import batches as batching
 from prune_bench.data.text import corpus as corpus_module
 from prune_bench.data.text.batches import IGNORED, Sentences, TextStream, stride, text_evaluation
 from prune_bench.data.text.corpus import prepare_text, text_store
-from prune_bench.data.text.sources import Line, lines
+from prune_bench.data.text.sources import TextLine, lines
 from prune_bench.data.text.store import HELD_OUT, TextStore, cut, write_text_store
 from prune_bench.data.tokenizers import UNKNOWN, Characters, Words, tokenizer_digest
 
@@ -170,7 +170,7 @@ def store(tmp_path, monkeypatch) -> TextStore:
     lengths = np.random.default_rng(0).integers(1, 31, 1000)
     folder = tmp_path / "store"
     folder.mkdir()
-    texts = (Line(" ".join(["a"] * length), "") for length in lengths)
+    texts = (TextLine(" ".join(["a"] * length), "") for length in lengths)
     write_text_store(folder, texts, Words(["a"]), longest=30)
     return TextStore.open(folder)
 
