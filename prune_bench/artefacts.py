@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +12,20 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from prune_bench.families import FAMILIES, Family
+from prune_bench.files import written_folder
 from prune_bench.registry import suggest
 
 RENAMED = {"units": "tokenizer"}  # keys of an arch.json as older versions wrote them
 
 
 def save_model(model: Any, folder: str | Path) -> Path:
-    """Write a model's arch and weights to `folder`, replacing what was there."""
+    """Write a model's arch and weights to `folder`, replacing what was there. Returns the folder."""
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     kind = next(family.saved_as for family in FAMILIES if isinstance(model, family.model))
-    (temporary / "arch.json").write_text(json.dumps({"kind": kind, **model.arch.to_dict()}, indent=1))
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, temporary / "model.safetensors")
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(temporary, folder)
+    with written_folder(folder) as partial:
+        (partial / "arch.json").write_text(json.dumps({"kind": kind, **model.arch.to_dict()}, indent=1))
+        save_file(state, partial / "model.safetensors")
     return folder
 
 

@@ -15,7 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from prune_bench.reports.rows.files import write_text
+from prune_bench.files import write_text
 from prune_bench.sweep.runs.rows import now, processor
 
 WIDTH = 120

@@ -14,9 +14,10 @@ from prune_bench.data.batches import Batch, SpeechData, evaluation_batches
 from prune_bench.data.corpora import SPLITS
 from prune_bench.data.extraction import feature_stores
 from prune_bench.data.phones import with_phones
-from prune_bench.data.store import FeatureStore, cached, describe, join, merge
+from prune_bench.data.store import FeatureStore, describe, join, merge
 from prune_bench.data.tokenizers import UNKNOWN, VERSION, Textless, Tokenizer, load_tokenizer, train_tokenizer
 from prune_bench.families import family_of
+from prune_bench.files import cached_file
 
 __all__ = ["Batch", "Corpus", "FeatureStore", "LogMel", "SpecAugment", "SpeechData", "evaluation_batches", "prepare",
            "prepare_unlabelled", "read_audio"]  # fmt: skip
@@ -97,7 +98,7 @@ def prepare_unlabelled(config: Config, cache: str | Path, progress: bool = True)
 def cached_tokenizer(config: TokenizerConfig, texts: list[str], cache: Path) -> Tokenizer:
     digest = hashlib.sha256(json.dumps([VERSION, asdict(config), texts]).encode()).hexdigest()[:12]
     path = cache / "tokenizers" / f"{config.kind}-{digest}.json"
-    tokenizer = load_tokenizer(cached(path, lambda file: train_tokenizer(config, texts).save(file)))
+    tokenizer = load_tokenizer(cached_file(path, lambda file: train_tokenizer(config, texts).save(file)))
     if config.kind == "sentencepiece" and tokenizer.size < config.size + 1:
         print(
             f"tokenizer: {tokenizer.size - 1} tokens, not tokenizer.size={config.size}: the training text gives no more"

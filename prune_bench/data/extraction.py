@@ -22,8 +22,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from prune_bench.config import CorpusConfig, FeatureConfig
 from prune_bench.data.audio import FEATURES, BadUtterance, LogMel, Waveform
 from prune_bench.data.corpora import CORPORA, SPLITS, Source
-from prune_bench.data.store import FeatureStore, Row, created, write_store
+from prune_bench.data.store import FeatureStore, Row, write_store
 from prune_bench.data.texts import normalize
+from prune_bench.files import cached_folder
 
 VERSION = 3
 ALONE = 300
@@ -103,7 +104,7 @@ def feature_stores(
     with ExitStack() as stack:
         workers = Workers(extractor, stack)
         for split, path in paths.items():
-            with created(path) as folder:
+            with cached_folder(path) as folder:
                 if folder is not None:
                     parts = source.parts(split)
                     blocks = counted(workers.map(parts), f"{corpus.name} {split}", parts, progress)

@@ -10,8 +10,9 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from prune_bench.data.store import FeatureStore, cached
+from prune_bench.data.store import FeatureStore
 from prune_bench.data.synthesizer import transcribe
+from prune_bench.files import cached_file
 
 VOICES = {"zh": "cmn"}
 STRESS, TONES, SWITCH = "ˈˌ", "12345ɜ", re.compile(r"\([a-z-]+\)")
@@ -50,5 +51,5 @@ def with_phones(store: FeatureStore, language: str, cache: Path) -> FeatureStore
     """The store with the phones of its texts in their place, kept in folder `cache`."""
     known = [language, version("espeakng-loader"), MNEMONICS, store.texts]
     path = cache / "phones" / f"{language}-{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]}.json"
-    cached(path, lambda file: file.write_text(json.dumps(phonemize(language, store.texts))))
+    cached_file(path, lambda file: file.write_text(json.dumps(phonemize(language, store.texts))))
     return replace(store, texts=json.loads(path.read_text()))

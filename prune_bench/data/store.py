@@ -1,12 +1,9 @@
-"""Feature stores: the features of one split in one memory-mapped file, written once, atomically."""
+"""Feature stores: the features of one split in one memory-mapped file, written once."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -14,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
+
+from prune_bench.files import cached_folder
 
 Row = dict[str, Any]
 
@@ -103,38 +101,6 @@ def join(stores: Sequence[FeatureStore]) -> FeatureStore:
     )
 
 
-@contextmanager
-def created(path: Path) -> Iterator[Path | None]:
-    """Make folder `path` once: yields an empty folder to fill, renamed to `path` on success, or None if it exists.
-
-    Processes that ask for the same folder wait for the first; what a killed one left behind is removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        yield None
-        return
-    with FileLock(f"{path}.lock"):
-        if path.is_dir():
-            yield None
-            return
-        partial = path.with_name(path.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        yield partial
-        os.replace(partial, path)
-
-
-def cached(path: Path, write: Callable[[Path], object]) -> Path:
-    """Make file `path` once, by `write(path)`: whole or not at all, and by one process of those that ask for it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            partial = path.with_suffix(".partial")
-            write(partial)
-            os.replace(partial, path)
-    return path
-
-
 def write_store(folder: Path, blocks: Iterable[tuple[np.ndarray, list[Row], dict[str, int]]], like: np.ndarray) -> None:
     """Write blocks of (features (frames, width), rows, skipped counts) one after the other into `folder`.
 
@@ -148,7 +114,7 @@ def write_store(folder: Path, blocks: Iterable[tuple[np.ndarray, list[Row], dict
             utterances += rows
             skipped = merge(skipped, counts)
     if not utterances:
-        raise ValueError(f"no usable utterance for {folder.stem}: {describe(skipped) or 'the corpus lists none'}")
+        raise ValueError(f"no usable utterance for {folder.name}: {describe(skipped) or 'the corpus lists none'}")
     index = {"width": like.shape[1], "type": str(like.dtype), "skipped": skipped, "utterances": utterances}
     (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False))
 
@@ -165,7 +131,7 @@ def derive(
             yield made, [{**row, "seconds": store.seconds[index], "frames": len(made)}], {}
             progress(index + 1, len(store))
 
-    with created(path) as folder:
+    with cached_folder(path) as folder:
         if folder:
             write_store(folder, blocks(), apply(store[0]).numpy())
     return FeatureStore.open(path)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -14,6 +12,7 @@ from typing import Any, ClassVar, Protocol, Self
 import sentencepiece
 
 from prune_bench.config import TokenizerConfig
+from prune_bench.files import write_text
 
 BLANK = 0
 UNKNOWN = "token outside the vocabulary"
@@ -183,10 +182,7 @@ def load_tokenizer(path: str | Path) -> Symbols | SentencePiece:
 
 
 def save_tokenizer(tokenizer: Symbols | SentencePiece, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        json.dump({"kind": tokenizer.kind, "state": tokenizer.state()}, file)
-    os.replace(file.name, path)
+    write_text(path, json.dumps({"kind": tokenizer.kind, "state": tokenizer.state()}))
 
 
 def tokenizer_digest(tokenizer: Tokenizer) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from prune_bench.data.store import FeatureStore, created, describe, join, merge, write_store
+from prune_bench.data.store import FeatureStore, describe, join, merge, write_store
+from prune_bench.files import cached_folder
 
 LIKE = np.zeros((0, 3), np.float16)
 
@@ -23,7 +24,7 @@ def block(first: int, lengths: list[int], skipped: dict[str, int] | None = None)
 
 
 def build(path: Path) -> None:
-    with created(path) as folder:
+    with cached_folder(path) as folder:
         assert folder is not None
         write_store(folder, [block(0, [2, 5], {"not mono": 1}), block(2, [4], {"not mono": 1, "empty audio": 2})], LIKE)
 
@@ -54,7 +55,7 @@ def test_failure_leaves_nothing_that_opens_and_the_next_try_succeeds(tmp_path):
         yield block(0, [2])
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"), created(tmp_path / "store") as folder:
+    with pytest.raises(OSError, match="disk full"), cached_folder(tmp_path / "store") as folder:
         write_store(folder, fail(), LIKE)
     assert not (tmp_path / "store").exists()
     build(tmp_path / "store")
@@ -64,7 +65,7 @@ def test_failure_leaves_nothing_that_opens_and_the_next_try_succeeds(tmp_path):
 
 def test_existing_folder_is_not_made_again(tmp_path):
     build(tmp_path / "store")
-    with created(tmp_path / "store") as folder:
+    with cached_folder(tmp_path / "store") as folder:
         assert folder is None
 
 
@@ -72,13 +73,13 @@ def test_store_without_utterances_is_refused_with_counts(tmp_path):
     empty = (np.zeros((0, 3), np.float16), [], {"not mono": 2})
     with (
         pytest.raises(ValueError, match=r"no usable utterance for .*: 2 not mono"),
-        created(tmp_path / "store") as folder,
+        cached_folder(tmp_path / "store") as folder,
     ):
         write_store(folder, [empty], LIKE)
 
 
 def build_and_tell(path: Path, built: multiprocessing.Queue) -> None:
-    with created(path) as folder:
+    with cached_folder(path) as folder:
         if folder is not None:
             time.sleep(0.2)
             write_store(folder, [block(0, [2])], LIKE)
@@ -105,14 +106,14 @@ def test_counts_add_up_and_read_as_words():
 def test_samples_are_read_as_fractions_of_full_scale(tmp_path):
     samples = np.array([[-(2**15)], [0], [2**14]], np.int16)
     rows = [{"id": "u", "text": "a", "speaker": "s", "frames": 3, "seconds": 0.1}]
-    with created(tmp_path / "store") as folder:
+    with cached_folder(tmp_path / "store") as folder:
         write_store(folder, [(samples, rows, {})], samples)
     assert FeatureStore.open(tmp_path / "store")[0].flatten().tolist() == [-1.0, 0.0, 0.5]
 
 
 def test_joined_stores_keep_each_utterance_s_features(tmp_path):
     build(tmp_path / "one")
-    with created(tmp_path / "two") as folder:
+    with cached_folder(tmp_path / "two") as folder:
         write_store(folder, [block(7, [3, 2], {"not mono": 1})], LIKE)
     first, second = (FeatureStore.open(tmp_path / name) for name in ("one", "two"))
     joined = join([first, second, first])

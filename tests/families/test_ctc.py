@@ -11,11 +11,12 @@ import torch
 
 from prune_bench.data import Corpus
 from prune_bench.data.batches import Examples
-from prune_bench.data.store import FeatureStore, created, write_store
+from prune_bench.data.store import FeatureStore, write_store
 from prune_bench.data.tokenizers import Characters
 from prune_bench.families import preset
 from prune_bench.families.ctc.family import CtcExperiment
 from prune_bench.families.ctc.pretraining import make_arch
+from prune_bench.files import cached_folder
 from prune_bench.models.wav2vec2 import Wav2Vec2
 from prune_bench.overrides import override
 
@@ -117,7 +118,7 @@ def make_corpus(path):
     random, lengths = np.random.default_rng(0), (9000, 16000, 12345)
     samples = [random.integers(-9000, 9000, (length, 1), dtype=np.int16) for length in lengths]
     rows = [{"id": f"u{n}", "text": "cab", "speaker": "s", "frames": n, "seconds": n / 16000} for n in lengths]
-    with created(path) as folder:
+    with cached_folder(path) as folder:
         write_store(folder, [(np.concatenate(samples), rows, {})], samples[0])
     return Corpus({"train": FeatureStore.open(path)}, Characters("abc"))
 

@@ -13,11 +13,12 @@ from rich.progress import track
 
 from prune_bench.config import Config, TextConfig
 from prune_bench.data import Corpus, cached_tokenizer, prepare
-from prune_bench.data.store import created, describe
+from prune_bench.data.store import describe
 from prune_bench.data.text.sources import fingerprint, lines, paths_of
 from prune_bench.data.text.store import TextStore, write_text_store
 from prune_bench.data.texts import spell
 from prune_bench.data.tokenizers import Tokenizer, tokenizer_digest
+from prune_bench.files import cached_folder
 
 SPLITS = ("train", "dev", "test")
 TEXTS_FOR_TOKENIZER = 200_000
@@ -87,7 +88,7 @@ def text_store(
         shaped.append(spoken)
     name = hashlib.sha256(json.dumps(shaped).encode()).hexdigest()[:12]
     path = cache / "text" / f"{text.name}-{split}-{name}"
-    with created(path) as folder:
+    with cached_folder(path) as folder:
         if folder is not None:
             found = lines(text, split, spoken[split])
             write_text_store(

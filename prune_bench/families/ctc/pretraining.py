@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from prune_bench.config import Config, EncoderConfig
-from prune_bench.data.store import FeatureStore, cached
+from prune_bench.data.store import FeatureStore
+from prune_bench.files import cached_file
 from prune_bench.models.wav2vec2 import BlockArch, Wav2Vec2, Wav2Vec2Arch, read_convs
 from prune_bench.tasks.clusters import ClusterTargets
 from prune_bench.tasks.pretraining import PretrainingTask
@@ -26,7 +27,7 @@ def make_pretraining(config: Config, store: FeatureStore, folder: Path) -> Pretr
         targets.fit([store[index][:, 0] for index in range(0, len(store), step)], seed=options.seed)
         torch.save(targets.centres, path)
 
-    targets.centres.copy_(torch.load(cached(folder / "clusters.pt", find), weights_only=True))
+    targets.centres.copy_(torch.load(cached_file(folder / "clusters.pt", find), weights_only=True))
     return PretrainingTask(model, targets, options)
 
 

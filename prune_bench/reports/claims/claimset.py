@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from prune_bench.files import write_text
 from prune_bench.reports.claims.claim import Claim, Evidence, Verdict
 from prune_bench.reports.claims.terms import Paper
 from prune_bench.reports.pages.notes import describe_runs
 from prune_bench.reports.pages.sheets import MINUS, MISSING, Heading, Sheet, to_csv, to_latex, to_markdown, to_text
 from prune_bench.reports.rows.cells import Row, value_of
-from prune_bench.reports.rows.files import write_text
 from prune_bench.reports.rows.results import Results, Timing
 
 DIGITS = {"wer": 2, "entropy": 2, "rtf": 5, "latency": 1, "lost": 1, "overlap": 4, "fine_tunings": 0}

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from prune_bench.reports.rows.files import write_atomically
+from prune_bench.files import write_file
 
 INK, FAINT, RULE = "#222222", "#6f6f6f", "#dddddd"
 ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = "#D98E00", "#3FA3DC", "#009E73", "#0072B2", "#D55E00", "#B85F93"
@@ -84,7 +84,7 @@ def save(figure: Figure, path: Path, suffixes: Sequence[str] = (".png", ".svg"))
     with matplotlib.rc_context(SETTINGS):
         for suffix in suffixes:
             write = partial(figure.savefig, bbox_inches="tight", facecolor="white", **OPTIONS[suffix])
-            paths.append(write_atomically(path.with_suffix(suffix), write))
+            paths.append(write_file(path.with_suffix(suffix), write))
     return paths
 
 

@@ -1,12 +1,10 @@
-"""What reports read and write. Files appear whole or not at all."""
+"""Rows and timings as they lie in folders."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import lzma
-import os
-import uuid
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,22 +13,6 @@ from typing import Any
 from prune_bench.config.history import translate
 
 UNPACKED: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.decompress, ".xz": lzma.decompress}
-
-
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> Path:
-    """Let `write` make a file of the same suffix beside `path`, then move it there. Returns `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}{path.suffix}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
-
-
-def write_text(path: Path, text: str) -> Path:
-    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def read_rows(*folders: Path) -> list[dict[str, Any]]:

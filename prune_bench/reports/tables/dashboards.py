@@ -13,10 +13,10 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
+from prune_bench.files import write_text
 from prune_bench.reports.figures.curves import AXES, SPLITS, Curve, describe_axis
 from prune_bench.reports.pages.sheets import Sheet, to_html
 from prune_bench.reports.pages.styles import FAINT, INK, METHOD_STYLES, RULE
-from prune_bench.reports.rows.files import write_text
 
 SCRIPT = "plotly.min.js"
 TICKS = [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100]

@@ -1,24 +1,15 @@
-"""Small files, written whole or not at all."""
+"""The configuration and the small files in a run's folder."""
 
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from prune_bench.config import Config, from_dict, to_dict
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file at once: readers see the old text or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+from prune_bench.files import write_text
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -14,10 +14,11 @@ from typing import Any
 from prune_bench.config import Config, to_dict
 from prune_bench.config.history import translate
 from prune_bench.families import FAMILIES
+from prune_bench.files import write_text
 from prune_bench.identity import shape
 from prune_bench.pruning.methods import find_method
 from prune_bench.sweep.runs.dependencies import run_id
-from prune_bench.sweep.runs.files import read_json, write_text
+from prune_bench.sweep.runs.files import read_json
 
 Row = dict[str, Any]
 PACKAGES = ("torch", "torchaudio", "lightning", "onnxruntime", "numpy", "jiwer")

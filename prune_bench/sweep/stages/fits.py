@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from prune_bench.callbacks import OMP, RP, Gradual, PruningCallback, callbacks_f
 from prune_bench.compaction import largest_difference
 from prune_bench.config import Config, FitConfig
 from prune_bench.families import experiment_of
+from prune_bench.files import write_file, write_text
 from prune_bench.pruning import Infeasible
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.methods import find_method
@@ -34,7 +34,6 @@ from prune_bench.sweep.runs.dependencies import (
     mask_run,
     run_id,
 )
-from prune_bench.sweep.runs.files import write_text
 from prune_bench.sweep.runs.folders import cache_folder, run_folder
 from prune_bench.sweep.runs.rows import read_row
 from prune_bench.sweep.stages.loggers import MetricsLogger, make_loggers, step_by_updates
@@ -50,9 +49,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """Replaces a checkpoint only by a whole one, in the same folder."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        temporary = f"{path}.partial"
-        super().save_checkpoint(checkpoint, temporary, storage_options)
-        os.replace(temporary, path)
+        write_file(Path(path), lambda partial: super(AtomicCheckpoints, self).save_checkpoint(checkpoint, partial))
 
 
 class Clock(Callback):

@@ -13,11 +13,11 @@ import torch
 
 from prune_bench.artefacts import load_model
 from prune_bench.config import Config, to_dict
-from prune_bench.data.store import cached
 from prune_bench.data.text.corpus import TextCorpus
 from prune_bench.data.tokenizers import tokenizer_digest
 from prune_bench.decoding.fusion import Fusion
 from prune_bench.families.speech import JUDGED
+from prune_bench.files import cached_file
 from prune_bench.identity import fingerprint
 from prune_bench.measurement.evaluation import by_split, judge, part_of
 from prune_bench.measurement.fusion import Encoded, encode, transcribe, tune
@@ -93,7 +93,7 @@ def read_encoded(recogniser: Transducer, config: Config, corpus: TextCorpus) -> 
         torch.save({split: tuple(one) for split, one in made.items()}, path)
 
     name = f"{run_id(recogniser_of(config))}-{config.fusion.utterances}"
-    path = cached(cache_folder(config) / "encoded" / f"{name}.pt", write)
+    path = cached_file(cache_folder(config) / "encoded" / f"{name}.pt", write)
     return {split: Encoded(*one) for split, one in torch.load(path, weights_only=True).items()}
 
 
@@ -113,4 +113,4 @@ def read_weights(
         path.write_text(json.dumps(tune(recognise, model, dev, *grids)))
 
     name = fingerprint([run_id(recogniser_of(config)), to_dict(options)])
-    return json.loads(cached(dense / f"fusion-{name}.json", write).read_text())
+    return json.loads(cached_file(dense / f"fusion-{name}.json", write).read_text())

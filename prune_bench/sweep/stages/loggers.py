@@ -14,7 +14,7 @@ from wandb import Settings
 
 from prune_bench.config import Config, to_dict
 from prune_bench.sweep.runs.dependencies import run_id
-from prune_bench.sweep.runs.rows import read_rows, write_rows
+from prune_bench.sweep.runs.rows import write_rows
 
 
 class MetricsLogger(Logger):
@@ -49,9 +49,8 @@ class MetricsLogger(Logger):
         """
         if not self.path.exists():
             return
-        whole = self.path.read_text().rpartition("\n")[0]
-        self.path.write_text(whole + "\n" if whole else "")
-        write_rows(self.path, (line for line in read_rows(self.path) if line["step"] < step))
+        lines = self.path.read_text().split("\n")[:-1]
+        write_rows(self.path, (row for row in map(json.loads, lines) if row["step"] < step))
 
 
 def make_loggers(config: Config, folder: Path) -> list[Logger]:

@@ -10,10 +10,11 @@ from typing import Any
 from prune_bench.artefacts import load_model
 from prune_bench.callbacks import OMP, RP
 from prune_bench.config import Config, from_dict
+from prune_bench.files import write_text
 from prune_bench.models.pretrained import load_pretrained, published
 from prune_bench.pruning.masks import MaskSet, iou
 from prune_bench.sweep.runs.dependencies import initial_run, run_id
-from prune_bench.sweep.runs.files import read_json, write_text
+from prune_bench.sweep.runs.files import read_json
 from prune_bench.sweep.runs.folders import run_folder
 from prune_bench.sweep.runs.rows import Row, read_rows
 from prune_bench.sweep.stages.progress import Reporter

@@ -7,7 +7,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from prune_bench.sweep.runs.files import read_json, write_text
+from prune_bench.files import write_text
+from prune_bench.sweep.runs.files import read_json
 
 FILE = "progress.json"
 INTERVAL = 1.0
@@ -46,7 +47,7 @@ class Reporter:
         if self.folder and (now - self.written >= INTERVAL or done == total):
             self.written = now
             values = asdict(Progress(phase, done, total, self.start, self.since, now))
-            write_text(self.folder / FILE, json.dumps(values))
+            write_text(self.folder / FILE, json.dumps(values), sync=False)
 
 
 def read_progress(folder: Path) -> Progress | None:

@@ -15,12 +15,13 @@ from prune_bench.artefacts import load_model, weights_sha
 from prune_bench.callbacks import OMP
 from prune_bench.config import Config
 from prune_bench.families import experiment_of
+from prune_bench.files import write_text
 from prune_bench.measurement.overlap import compare_with_start
 from prune_bench.measurement.size import measure_size
 from prune_bench.models.transformer_lm import LanguageModel
 from prune_bench.pruning.methods import find_method
 from prune_bench.sweep.runs.dependencies import SINGLE, dense_of, fine_tunings, fit_config
-from prune_bench.sweep.runs.files import read_json, write_text
+from prune_bench.sweep.runs.files import read_json
 from prune_bench.sweep.runs.folders import READY, cache_folder, run_folder
 from prune_bench.sweep.runs.rows import Row, describe, environment, is_final, now, read_row, write_row
 from prune_bench.sweep.stages.fits import fit, gpus, hardware, make_task

@@ -11,7 +11,7 @@ from filelock import FileLock
 from prune_bench.artefacts import load_model
 from prune_bench.config import Config
 from prune_bench.families import experiment_of
-from prune_bench.sweep.runs.files import write_text
+from prune_bench.files import write_text
 from prune_bench.sweep.runs.folders import cache_folder
 from prune_bench.sweep.runs.rows import finished_runs, is_timed, read_rows
 from prune_bench.sweep.stages.progress import Reporter

@@ -9,7 +9,7 @@ import pytest
 
 from prune_bench.config import FitConfig
 from prune_bench.reports.rows.cells import DENSE, Cell, value_of
-from prune_bench.reports.rows.files import read_rows, read_timing, write_atomically
+from prune_bench.reports.rows.files import read_rows, read_timing
 from prune_bench.reports.rows.results import Results, encoder_rtf
 from prune_bench.reports.rows.retained import hidden_widths, lost, retained
 from tests.reports.samples import layers, row, timing, unfinished
@@ -169,16 +169,3 @@ def test_packed_rows_that_are_cut_off_or_damaged_are_named(tmp_path, suffix, pac
     path.write_bytes(damage(packed(b'{"run": "one"}\n' * 50)))
     with pytest.raises(ValueError, match=rf"rows.jsonl{suffix}: cut off or damaged"):
         read_rows(tmp_path)
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
-    path = tmp_path / "table.md"
-    path.write_text("old")
-
-    def fail(temporary):
-        temporary.write_text("half")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, fail)
-    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("table.md", "old")]

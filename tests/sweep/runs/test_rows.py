@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from prune_bench.config import Config, to_dict
+from prune_bench.files import write_text
 from prune_bench.overrides import override
-from prune_bench.sweep.runs.files import read_config, write_config, write_text
+from prune_bench.sweep.runs.files import read_config, write_config
 from prune_bench.sweep.runs.rows import (
     finished_runs,
     is_final,
