@@ -18,7 +18,7 @@ from prune_bench.data.store import FeatureStore
 from prune_bench.data.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
-    from prune_bench.data import Corpus
+    from prune_bench.data.corpus import Corpus
 
 LENGTH_JITTER = 0.1
 EVALUATION_FRAMES = 40000

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.progress import track
 
 from prune_bench.config import Config, TextConfig
-from prune_bench.data import Corpus, cached_tokenizer, prepare
+from prune_bench.data.corpus import Corpus, cached_tokenizer, prepare
 from prune_bench.data.store import describe
 from prune_bench.data.text.sources import fingerprint, lines, paths_of
 from prune_bench.data.text.store import TextStore, write_text_store

@@ -9,8 +9,9 @@ import soundfile
 import torch
 
 from prune_bench.config import Config
-from prune_bench.data import SPLITS, extraction, prepare, prepare_unlabelled
+from prune_bench.data import extraction, prepare, prepare_unlabelled
 from prune_bench.data import phones as phone_targets
+from prune_bench.data.corpora import SPLITS
 
 WORDS = ["a red lamp", "two boats", "the old clock", "a quiet river"]
 
