@@ -21,7 +21,7 @@ PROJECT = SETTINGS["project"]
 
 # Lowest first. A package may import those of lower layers, and of its own layer only itself.
 LAYERS = [
-    {"registry", "files"},
+    {"registry", "files", "torchaudio_internals"},
     {"config"},
     {"families"},
     {"choices", "identity"},
@@ -196,6 +196,25 @@ def test_pruning_theory_needs_torch_alone():
         tops = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names) - {"__future__"}
         assert tops <= {"torch", "prune_bench"}, f"{path}: imports {tops}"
         assert all(name.startswith("prune_bench.pruning") for name in imports(path) if name.startswith("prune_bench"))
+
+
+DOCUMENTED = {"_exit", "_replace", "_parameters"}  # of os, of named tuples and of modules, in spite of the underscore
+
+
+def private_names(path: Path) -> set[str]:
+    """Names with an underscore that a file takes from elsewhere: imports, and attributes of others than self."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    taken = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    taken |= {node.attr for node in attributes if not (isinstance(node.value, ast.Name) and node.value.id == "self")}
+    return {name for name in taken - DOCUMENTED if name.startswith("_") and not name.startswith("__")}
+
+
+def test_what_others_keep_private_is_reached_in_one_place():
+    source = ROOT / "prune_bench"
+    found = {path.relative_to(source).as_posix(): private_names(path) for path in sorted(source.rglob("*.py"))}
+    assert found.pop("torchaudio_internals.py")
+    assert {path: names for path, names in found.items() if names} == {}
 
 
 def test_no_large_files_are_tracked():

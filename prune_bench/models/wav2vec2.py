@@ -20,6 +20,7 @@ from prune_bench.models.layers import Attention, Positions
 from prune_bench.models.low_rank import make_linear
 from prune_bench.models.units import read, written
 from prune_bench.pruning.units import UnitGroup
+from prune_bench.torchaudio_internals import add_positions, project
 
 LAYERS = "encoder.transformer.layers"
 
@@ -177,8 +178,7 @@ class Wav2Vec2(Wav2Vec2Model):
     def front_end(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What the layers read of (batch, samples): convolutions, projection and positions."""
         features, lengths = self.convolve(waveforms, lengths)
-        projected, _ = self.encoder._preprocess(features, None)
-        return self.encoder.transformer._preprocess(projected), lengths
+        return add_positions(self.encoder.transformer, project(self.encoder, features)), lengths
 
     def blocks(self, stream: Tensor) -> Tensor:
         """The layers alone, without padding."""

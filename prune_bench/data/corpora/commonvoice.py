@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from torchaudio.datasets import COMMONVOICE
 
 from prune_bench.config import CorpusConfig, FeatureConfig
 from prune_bench.data.audio import BadUtterance, read_audio
 from prune_bench.data.corpora.source import Load, Utterance, chunks, subset_of
+from prune_bench.torchaudio_internals import CommonVoiceList
 
 PART = 100
 FOLDERS = {"sv": "sv-SE", "zh": "zh-TW"}
@@ -30,7 +30,7 @@ class CommonVoice:
     def __init__(self, config: CorpusConfig, features: FeatureConfig) -> None:
         self.config, self.sample_rate = config, features.sample_rate
         self.folder = Path(config.root) / FOLDERS.get(config.language, config.language)
-        self.datasets: dict[str, COMMONVOICE] = {}
+        self.datasets: dict[str, CommonVoiceList] = {}
 
     def fingerprint(self, split: str) -> Any:
         return [str(self.folder.resolve()), self.listing(split)]
@@ -50,7 +50,7 @@ class CommonVoice:
 
     def load(self, split: str, listing: str, place: int) -> tuple[Utterance, Tensor]:
         dataset, line = self.dataset(listing), place + 2
-        entry = dict(zip(dataset._header, dataset._walker[place], strict=False))
+        entry = dataset.entry(place)
         missing = [key for key in ("path", "sentence", "client_id") if not entry.get(key)]
         if missing:
             where = f"{self.folder / listing}.tsv:{line}"
@@ -60,11 +60,11 @@ class CommonVoice:
         utterance = Utterance(Path(name).stem, entry["sentence"], entry["client_id"], split, audio=str(path), line=line)
         return utterance, read_audio(path, self.sample_rate)
 
-    def dataset(self, listing: str) -> COMMONVOICE:
+    def dataset(self, listing: str) -> CommonVoiceList:
         """The reader of one list, which is read once."""
         if listing not in self.datasets:
             path = self.folder / f"{listing}.tsv"
             if not path.is_file():
                 raise ValueError(f"{path}: no such list; set corpus.root to the folder of the languages' folders")
-            self.datasets[listing] = COMMONVOICE(self.folder, path.name)
+            self.datasets[listing] = CommonVoiceList(self.folder, path.name)
         return self.datasets[listing]

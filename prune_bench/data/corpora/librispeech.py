@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from torchaudio.datasets import LIBRISPEECH, LibriLightLimited
-from torchaudio.datasets.librispeech import _get_librispeech_metadata
 
 from prune_bench.config import CorpusConfig, FeatureConfig
 from prune_bench.data.audio import BadUtterance, read_audio
 from prune_bench.data.corpora.source import Load, Utterance, chunks, subset_of
+from prune_bench.torchaudio_internals import LibriLightSubset, LibriSpeechSubset
 
 PART = 100
 FOLDER, LIMITED_FOLDER = "LibriSpeech", "librispeech_finetuning"
@@ -22,7 +21,7 @@ TRAINING = ("train-clean-100", "train-clean-360", "train-other-500")
 LIMITED = ("10min", "1h", "10h")
 SUBSETS = (*TRAINING, *LIMITED, "dev-clean", "dev-other", "test-clean", "test-other")
 Place = tuple[str, str, int]
-Metadata = tuple[str, int, str, int, int, int]
+Subset = LibriSpeechSubset | LibriLightSubset
 
 
 class LibriSpeech:
@@ -34,7 +33,7 @@ class LibriSpeech:
 
     def __init__(self, config: CorpusConfig, features: FeatureConfig) -> None:
         self.config, self.sample_rate = config, features.sample_rate
-        self.datasets: dict[str, Full | Limited] = {}
+        self.datasets: dict[str, Subset] = {}
 
     def fingerprint(self, split: str) -> Any:
         return [str(Path(self.config.root).resolve()), self.subsets(split)]
@@ -61,41 +60,14 @@ class LibriSpeech:
         utterance = Utterance(f"{speaker}-{chapter}-{number:04d}", text, str(speaker), split, audio=str(audio))
         return utterance, read_audio(audio, self.sample_rate)
 
-    def dataset(self, subset: str) -> Full | Limited:
+    def dataset(self, subset: str) -> Subset:
         """The reader of one subset, which lists its folder once and downloads it when allowed."""
         if subset not in self.datasets:
             self.datasets[subset] = open_subset(Path(self.config.root), subset, self.config.download)
         return self.datasets[subset]
 
 
-class Full(LIBRISPEECH):
-    """A subset of LibriSpeech; paths in its metadata are relative to `folder`."""
-
-    @property
-    def folder(self) -> Path:
-        return Path(self._archive)
-
-    def name(self, n: int) -> str:
-        return self._walker[n]
-
-
-class Limited(LibriLightLimited):
-    """A subset of Libri-light's limited supervision, read in the same way."""
-
-    @property
-    def folder(self) -> Path:
-        return Path(self._path)
-
-    def name(self, n: int) -> str:
-        return self._fileids_paths[n][1]
-
-    def get_metadata(self, n: int) -> Metadata:
-        """Path of the audio, sample rate, transcript, speaker, chapter and number of the n-th utterance."""
-        folder, name = self._fileids_paths[n]
-        return _get_librispeech_metadata(name, str(self._path), folder, self._ext_audio, self._ext_txt)
-
-
-def open_subset(root: Path, subset: str, download: bool) -> Full | Limited:
+def open_subset(root: Path, subset: str, download: bool) -> Subset:
     if subset not in SUBSETS:
         raise ValueError(f"LibriSpeech has no subset {subset!r}; choose from {', '.join(SUBSETS)}, joined with +")
     wanted = LIMITED_FOLDER if subset in LIMITED else f"{FOLDER}/{subset}"
@@ -103,4 +75,4 @@ def open_subset(root: Path, subset: str, download: bool) -> Full | Limited:
         missing = f"corpus.root={str(root)!r} holds no {wanted}"
         raise ValueError(f"{missing}; set corpus.root to the folder above it, or corpus.download=true")
     root.mkdir(parents=True, exist_ok=True)
-    return (Limited if subset in LIMITED else Full)(root, subset, download=download)
+    return (LibriLightSubset if subset in LIMITED else LibriSpeechSubset)(root, subset, download=download)
