@@ -7,8 +7,8 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from prune_bench.config import Config, CorpusConfig, FitConfig
-from prune_bench.config.checks import check_numbers
 from prune_bench.families import FAMILIES, family_of
+from prune_bench.pruning.knobs import KNOB_CHOICES, check_knobs
 
 ENGLISH = ("fsdd", "librispeech")
 OF_FITS = {"precision": ("auto", "32-true", "bf16-mixed"), "schedule": ("cosine", "tri_stage")}
@@ -21,10 +21,7 @@ COMMON: dict[str, tuple[str, ...]] = {
     "features.kind": ("log_mel", "waveform"),
     "tokenizer.kind": ("characters", "sentencepiece", "words"),
     "pretraining.corpus": CORPORA,
-    "pruning.structure": ("groups", "weights", "weights+biases", "ranks", "heads"),
-    "pruning.imp_step": ("original10", "remaining10"),
-    "pruning.counter": ("exact", "paper_eq3"),
-    "pruning.distillation_side": ("student", "teacher"),
+    **{f"pruning.{knob}": choices for knob, choices in KNOB_CHOICES.items()},
     "wandb.mode": ("offline", "online", "disabled"),
     "execution.launcher": ("local", "slurm"),
 }
@@ -60,7 +57,7 @@ def check(config: Config) -> None:
         if fit.schedule == "tri_stage" and fit.warmup + fit.hold > 1:
             raise ValueError(f"{name}.warmup={fit.warmup} and {name}.hold={fit.hold}: together at most 1")
     check_language(config.corpus)
-    check_numbers("pruning.intermediate", config.pruning.intermediate or "0")
+    check_knobs(config.pruning, "pruning.")
     if config.measurement.fused and family_of(config).recogniser is None:
         raise ValueError(f"measurement.fused=true: models of task={config.task} help no recogniser")
     for family in FAMILIES:

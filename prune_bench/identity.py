@@ -12,6 +12,7 @@ from typing import Any
 from prune_bench.config import Config, to_dict
 from prune_bench.config.history import FORMER_NAMES, flatten, version_of
 from prune_bench.families import FAMILIES
+from prune_bench.pruning.methods import find_method
 
 INCIDENTAL = {  # keys of any section that shape no run, and what they say instead
     "download": "how a corpus gets there",
@@ -27,22 +28,15 @@ def fingerprint(values: Any, digits: int = 12) -> str:
 
 def sections(task: str, method: str) -> tuple[str, ...]:
     """What of a configuration shapes a run; of `pruning`, only the method's knobs do."""
-    dense = ("seed", *FAMILIES.find(task).reads, "dense")
-    special = {
-        "dense": dense,
-        "continue_ft": (*dense, "method", "final"),
-        "scratch": (*dense, "method", "sparsity"),
-        "unpretrained": (*dense, "method"),
-        "pretraining": ("features", "encoder", "pretraining"),
-    }
-    return special.get(method, (*dense, "method", "sparsity", "final", "pruning"))
+    row = find_method(method)
+    return ("seed", *FAMILIES.find(task).reads, "dense", *row.sections) if row.supervised else row.sections
 
 
 def shape(values: Mapping[str, Any], sections: Sequence[str], knobs: Sequence[str] | None = None) -> dict[str, Any]:
     """Those sections of plain `values` by dotted key, of `pruning` the `knobs` alone, without `INCIDENTAL` keys."""
     kept = {section: values[section] for section in sections if section in values}
     if knobs is not None and "pruning" in kept:
-        kept["pruning"] = {key: kept["pruning"][key] for key in knobs}
+        kept["pruning"] = {key: kept["pruning"][key] for key in knobs if key in kept["pruning"]}
     return {key: value for key, value in flatten(kept).items() if key.rpartition(".")[2] not in INCIDENTAL}
 
 

@@ -21,12 +21,11 @@ PROJECT = SETTINGS["project"]
 
 # Lowest first. A package may import those of lower layers, and of its own layer only itself.
 LAYERS = [
-    {"registry", "files", "torchaudio_internals"},
+    {"registry", "files", "torchaudio_internals", "pruning"},
     {"config"},
     {"families"},
     {"choices", "identity"},
     {"overrides"},
-    {"pruning"},
     {"models"},
     {"data"},
     {"decoding", "distillation", "compaction", "artefacts", "export"},

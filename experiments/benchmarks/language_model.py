@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import fmean
 
 import torch
@@ -14,14 +13,15 @@ from torch.nn import functional as F
 from experiments.benchmarks.interleaved import PlainLoop, Variant, fit_interleaved, precision_on
 from experiments.benchmarks.overhead import HookClock, sum_laps
 from experiments.benchmarks.results import Goal, Result, ratio, spread
-from prune_bench.callbacks import Gradual, callbacks_for
+from prune_bench.callbacks import Gradual
 from prune_bench.config import Config
 from prune_bench.data.text.batches import TextBatch
 from prune_bench.families import preset
 from prune_bench.measurement.lm_latency import time_language_models
 from prune_bench.models.arch import BlockArch
 from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch, sinusoids
-from prune_bench.pruning.schedules import read_sizes
+from prune_bench.pruning.knobs import read_sparsities
+from prune_bench.pruning.plans import spacing
 from prune_bench.tasks.language_model import LanguageModelTask
 
 ROUNDS = 25
@@ -63,10 +63,7 @@ def run(
 
 def interval_of(config: Config) -> int:
     """Updates between two removals of the gradual run that delivers all sizes."""
-    sizes = read_sizes(config.pruning.intermediate)
-    (callback,) = callbacks_for(replace(config, method="taylor_gradual", sparsity=max(sizes)))
-    assert isinstance(callback, Gradual)
-    return callback.interval or 1
+    return spacing(config.pruning, config.final.steps / len(read_sparsities(config.pruning.intermediate)))
 
 
 def compare_factors(result: Result, name: str) -> None:

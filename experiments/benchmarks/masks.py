@@ -71,8 +71,7 @@ def ours(scores: Scores) -> None:
 
 def whole_update(scores: Scores) -> None:
     """Score, select and zero, as a callback does; the weights are zeroed in place."""
-    structure = Weights(scores, everywhere)
-    Pruner(magnitude, structure, OneShot(SPARSITY), "hard").update(0)
+    Pruner(magnitude, Weights(scores), OneShot(SPARSITY)).update(0)
 
 
 def by_kthvalue(scores: Scores) -> None:

@@ -13,7 +13,7 @@ from prune_bench.callbacks.low_rank import factorised, find_matrices, put
 from prune_bench.compaction import compact, with_ranks
 from prune_bench.models.low_rank import LowRankLinear
 from prune_bench.pruning.allocation import Allocation
-from prune_bench.pruning.groups import Groups
+from prune_bench.pruning.groups import Groups, owners
 from prune_bench.pruning.ranks import Factors, Ranks
 from prune_bench.pruning.structures import Structure, Weights
 from prune_bench.pruning.targets import find_core, find_targets
@@ -44,7 +44,8 @@ class OnWeights:
         pass
 
     def bind(self, module: nn.Module) -> Structure:
-        return Weights(find_targets(module, **self.choice), self.allocation)
+        targets = find_targets(module, **self.choice)
+        return Weights(targets, self.allocation, owners(find_core(module), targets))
 
     def export(self, model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
         return model
@@ -74,15 +75,16 @@ class OnRanks:
     """Components of Linear layers, which are factorised at full rank at the start; in the end thin factors are left
     where they are smaller, and the matrix where not."""
 
-    def __init__(self, choice: Choice):
-        self.choice = choice
+    def __init__(self, choice: Choice, allocation: Allocation):
+        self.choice, self.allocation = choice, allocation
         self.names: list[str] = []
         self.fixed = 0
 
     def prepare(self, module: nn.Module) -> None:
-        if self.names:
+        core = find_core(module)
+        if self.names and all(isinstance(core.get_submodule(name), LowRankLinear) for name in self.names):
             return
-        core, (layers, self.fixed) = find_core(module), find_matrices(module, self.choice)
+        layers, self.fixed = find_matrices(module, self.choice)
         for name, layer in layers.items():
             put(core, name, factorised(layer, min(layer.weight.shape)))
         self.names = list(layers)
@@ -92,7 +94,8 @@ class OnRanks:
             raise ValueError("rank components are made when a fit begins: no mask of other weights can choose them")
         core = find_core(module)
         layers: dict[str, Any] = {name: core.get_submodule(name) for name in self.names}
-        return Ranks({name: Factors(one.up.weight, one.down.weight) for name, one in layers.items()}, self.fixed)
+        factors = {name: Factors(layer.up.weight, layer.down.weight) for name, layer in layers.items()}
+        return Ranks(factors, self.fixed, self.allocation)
 
     def export(self, model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
         small, ranks = copy.deepcopy(model), {}
@@ -102,6 +105,17 @@ class OnRanks:
             if not mask.all():
                 ranks[name] = int(mask.sum())
         return with_ranks(small, ranks).eval()
+
+
+def bind_structure(
+    structure: str, choice: Choice, allocation: Allocation, kinds: tuple[str, ...], score_side: str
+) -> Binding:
+    """What a fit does for the structure of that name."""
+    if structure in ("weights", "weights+biases"):
+        return OnWeights({**choice, "biases": structure != "weights"}, allocation)
+    if structure == "ranks":
+        return OnRanks(choice, allocation)
+    return OnGroups(choice, ("heads",) if structure == "heads" else kinds, score_side)
 
 
 @torch.no_grad()

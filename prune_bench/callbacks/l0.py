@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -9,66 +10,61 @@ import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
-from prune_bench.callbacks.base import PruningCallback, check_equal_across_ranks, planned_updates
+from prune_bench.callbacks.base import PruningCallback, check_equal_across_ranks
 from prune_bench.compaction import compact
 from prune_bench.distillation import LayerwiseDistillation
 from prune_bench.pruning import Infeasible
+from prune_bench.pruning.allocation import Lagrangian
 from prune_bench.pruning.gates import Constraint, Gates, affected, effective, kept_counts, meet_budget, total_cost
 from prune_bench.pruning.gating import Gating
 from prune_bench.pruning.groups import scale_outputs
+from prune_bench.pruning.knobs import Knobs, set_knobs
 from prune_bench.pruning.masks import MaskSet
-from prune_bench.pruning.methods import ALL_KINDS
+from prune_bench.pruning.method import Method
+from prune_bench.pruning.methods import ALL_KINDS, METHODS
+from prune_bench.pruning.schedules import Ramp
 from prune_bench.pruning.targets import find_core
 
+COUNTERS = {"exact": "size", "paper_eq3": "size_eq3"}
 
-class L0(PruningCallback):
-    """Learns which heads, FFN channels, convolution modules and hidden dims a model can do without.
 
-    Jiang et al., Accurate and Structured Pruning for Efficient ASR, Interspeech 2023. A gate a unit is drawn once an
-    update; a Lagrangian constraint drives the expected size (`target="size"`) or FLOPs (`"flops"`, for
-    `reference_frames` feature frames) to the asked reduction, which rises linearly over the first `ramp` of the fit.
-    At the fraction `settle` the expected gates are fixed, FFN channels are removed or given back until the budget is
-    met, soft gate values are folded into the weights, and the rest of the fit trains the remaining model.
+class GatePruning(PruningCallback):
+    """Learns which heads, FFN channels, convolution modules and hidden dims a model can do without, as a method's row
+    says.
+
+    A gate a unit is drawn once an update; a Lagrangian constraint drives the expected size, or the FLOPs for
+    `reference_frames` feature frames, to the asked reduction, which rises linearly. When the schedule fixes the gates,
+    FFN channels are removed or given back until the budget is met, soft gate values are folded into the weights, and
+    the rest of the fit trains the remaining model.
 
     Gates, multipliers and the distillation map have their own optimizers here: weights of the module stay with the
     module's. The model must offer `units()` and `cost_terms(quantity, frames)`, and its encoder `layers`.
 
     Raises:
-        Infeasible: at fit start, when removing every unit of `kinds` would not reach the target.
+        Infeasible: at fit start, when removing every unit of the row's kinds would not reach the target.
     """
 
-    def __init__(
-        self,
-        sparsity: float,
-        *,
-        target: str = "size",
-        kinds: tuple[str, ...] = ALL_KINDS,
-        ramp: float = 0.1,
-        settle: float = 1.0,
-        mask_learning_rate: float = 1e-2,
-        multiplier_learning_rate: float = 1e-2,
-        gate_init: float = 4.6,
-        ffn_gate_init: float = 3.0,
-        temperature: float = 2 / 3,
-        counter: str = "exact",
-        distillation: float = 1.0,
-        distillation_side: str = "student",
-        reference_frames: int = 1500,
-        seed: int = 0,
-    ):
-        super().__init__(sparsity)
-        self.quantity = "flops" if target == "flops" else {"exact": "size", "paper_eq3": "size_eq3"}[counter]
-        self.kinds, self.ramp, self.settle = kinds, ramp, settle
-        self.rates = {"mask": mask_learning_rate, "multiplier": multiplier_learning_rate}
-        self.initial = {kind: ffn_gate_init if kind == "ffn" else gate_init for kind in kinds}
-        self.temperature = temperature
-        self.weight, self.side = distillation, distillation_side
-        self.reference_frames = reference_frames
-        self.seed = seed
+    def __init__(self, method: Method, sparsity: float, knobs: Knobs, *, reference_frames: int = 1500, seed: int = 0):
+        super().__init__(method, sparsity, {"kinds": method.kinds})
+        self.quantity = "flops" if method.target == "flops" else COUNTERS[knobs.counter]
+        self.gate_kinds, self.knobs = method.kinds, knobs
+        self.initial = {kind: knobs.ffn_gate_init if kind == "ffn" else knobs.gate_init for kind in method.kinds}
+        self.weight = knobs.distillation if method.objectives else 0.0
+        self.reference_frames, self.seed = reference_frames, seed
         self.teacher: LayerwiseDistillation | None = None
+        self.schedule = Ramp(sparsity, 1, 0)
         self._settled: MaskSet | None = None
         self._last: dict[str, float | Tensor] = {}
         self._built = False
+
+    @property
+    def ready(self) -> bool:
+        return self._built
+
+    def plan(self, updates: int) -> None:
+        super().plan(updates)
+        row: Any = self.method
+        self.schedule = row.schedule(self.sparsity, updates, self.knobs)
 
     # Set-up: before a checkpoint is loaded, because the teacher is the model as it was before this fit.
 
@@ -78,24 +74,23 @@ class L0(PruningCallback):
 
     def _build(self, core: Any) -> None:
         if not hasattr(core, "cost_terms"):
-            raise Infeasible(f"{type(core).__name__} offers no cost_terms(): L0 needs them and units()")
-        self.groups = [group for group in core.units() if group.kind in self.kinds]
+            raise Infeasible(f"{type(core).__name__} offers no cost_terms(): gates need them and units()")
+        self.groups = [group for group in core.units() if group.kind in self.gate_kinds]
         self.all_groups = core.units()
         self.terms = core.cost_terms(self.quantity, self.reference_frames)
         self.dense_cost = float(total_cost(self.terms, kept_counts(self.all_groups, {})))
         self._check_feasible()
-        self.gates = Gates(self.groups, self.initial, self.temperature)
+        self.gates = Gates(self.groups, self.initial, self.knobs.temperature)
         self.constraint = Constraint()
-        self.gated = affected(self.all_groups, self.kinds)
-        rate = self.rates
+        self.gated = affected(self.all_groups, self.gate_kinds)
         optimizer = partial(torch.optim.AdamW, weight_decay=0.0, fused=True)
         self.optimizers: list[torch.optim.Optimizer] = [
-            optimizer(self.gates.parameters(), lr=rate["mask"]),
-            optimizer(self.constraint.parameters(), lr=rate["multiplier"], maximize=True),
+            optimizer(self.gates.parameters(), lr=self.knobs.mask_learning_rate),
+            optimizer(self.constraint.parameters(), lr=self.knobs.multiplier_learning_rate, maximize=True),
         ]
         if self.weight > 0:
             # Before the gates: a copy of the gated encoder would be gated with it.
-            self.teacher = LayerwiseDistillation(core.encoder, core.encoder.arch.width, self.side)
+            self.teacher = LayerwiseDistillation(core.encoder, core.encoder.arch.width, self.knobs.distillation_side)
             self.teacher.watch(core.encoder)
             self.optimizers.append(optimizer(self.teacher.transform.parameters()))
         self.gating = Gating(core, self.gated)
@@ -107,14 +102,11 @@ class L0(PruningCallback):
         floor = float(total_cost(self.terms, kept_counts(self.all_groups, nothing)))
         if floor > (1 - self.sparsity) * self.dense_cost:
             raise Infeasible(
-                f"removing every unit of {', '.join(self.kinds)} saves {1 - floor / self.dense_cost:.1%}, "
+                f"removing every unit of {', '.join(self.gate_kinds)} saves {1 - floor / self.dense_cost:.1%}, "
                 f"less than the asked {self.sparsity:.1%}"
             )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        updates = planned_updates(trainer)
-        self.ramp_updates = max(1, round(self.ramp * updates))
-        self.settle_update = round(self.settle * updates)
         if trainer.precision == "16-mixed":
             raise ValueError("L0 adds to the loss before it is scaled: use precision bf16-mixed or 32-true")
         if self.teacher is not None:
@@ -126,13 +118,13 @@ class L0(PruningCallback):
         if self._settled is not None:
             self.gating.set(self._settled)
             return
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + trainer.global_step)
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self._step)
         self.gating.set(self.gates.sample(generator))
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         extra = torch.zeros((), device=loss.device)
         if self._settled is None:
-            target = self.sparsity * min(1.0, trainer.global_step / self.ramp_updates)
+            target = self.schedule.sparsity_at(self._step)
             expected = self.expected_sparsity()
             extra = extra + self.constraint(expected, target).to(loss.device)
             self._last.update(expected=expected.detach(), target=target)
@@ -156,7 +148,7 @@ class L0(PruningCallback):
             own.zero_grad()
 
     def after_update(self, trainer: Trainer, step: int) -> None:
-        if self._settled is None and step >= self.settle_update:
+        if self._settled is None and step >= self.schedule.settled:
             self._fix_masks(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -164,9 +156,11 @@ class L0(PruningCallback):
             masks, settled = self._chosen_masks(), self.gates.settled()
             self.gating.set({name: settled[name] * mask for name, mask in masks.items()})
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._settled is None:
             self._fix_masks(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.teacher is not None:
             self.teacher.release()
 
@@ -177,7 +171,7 @@ class L0(PruningCallback):
         return 1 - total_cost(self.terms, kept_counts(self.all_groups, self.gates.probabilities())) / self.dense_cost
 
     def _chosen_masks(self) -> MaskSet:
-        adjustable = "ffn" if "ffn" in self.kinds else self.kinds[0]
+        adjustable = "ffn" if "ffn" in self.gate_kinds else self.gate_kinds[0]
         budget = (1 - self.sparsity) * self.dense_cost
         masks = self.gates.expected_masks()
         return meet_budget(masks, self.gates.scores(), self.all_groups, self.terms, budget, adjustable)
@@ -231,3 +225,38 @@ class L0(PruningCallback):
             self.teacher.load_state_dict(state_dict["distillation"])
         if state_dict["settled"] is not None:
             self._settled = MaskSet(state_dict["settled"])
+
+
+@dataclass(eq=False, repr=False)
+class L0(GatePruning):
+    """L0 structured pruning (Jiang et al., Accurate and Structured Pruning for Efficient ASR, Interspeech 2023).
+
+    `target` is "size" or "flops". The asked reduction rises over the first fraction `ramp` of the fit; at the fraction
+    `settle` the gates are fixed. See `GatePruning`, and `Knobs` for the rest.
+    """
+
+    sparsity: float
+    _: KW_ONLY
+    target: str = "size"
+    kinds: tuple[str, ...] = ALL_KINDS
+    ramp: float = 0.1
+    settle: float = 1.0
+    mask_learning_rate: float = 1e-2
+    multiplier_learning_rate: float = 1e-2
+    gate_init: float = 4.6
+    ffn_gate_init: float = 3.0
+    temperature: float = 2 / 3
+    counter: str = "exact"
+    distillation: float = 1.0
+    distillation_side: str = "student"
+    reference_frames: int = 1500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.target not in ("size", "flops"):
+            raise ValueError(f"L0: target={self.target!r}: choose size or flops")
+        row = replace(METHODS["l0_sparsity"], allocation=Lagrangian(self.target), kinds=self.kinds)
+        own = ("reference_seconds", "structure")
+        values = {name: getattr(self, name) for name in row.knobs if name not in own}
+        knobs = set_knobs(Knobs(), row.knobs, values, "L0: ")
+        super().__init__(row, self.sparsity, knobs, reference_frames=self.reference_frames, seed=self.seed)

@@ -1,15 +1,20 @@
-"""How a budget of removals is spread over targets."""
+"""Allocation: how a budget of removals is spread over tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
 
+import torch
 from torch import Tensor
 
+from prune_bench.pruning.axes import FACTORS, GATES, MASKS, Axis
 from prune_bench.pruning.masks import MaskSet, Scores, lowest
+from prune_bench.pruning.rank_budget import allot, same_share
 
 Ranked = Mapping[str, Tensor | Scores]
-Allocation = Callable[[Ranked, int], MaskSet]
+RankCounts = Callable[[Mapping[str, Tensor], Mapping[str, torch.Size], int], dict[str, int]]
 
 
 def everywhere(scores: Ranked, removed: int) -> MaskSet:
@@ -29,4 +34,35 @@ def uniform(scores: Ranked, removed: int) -> MaskSet:
     return MaskSet({name: lowest([score], counts[name])[0].logical_not_() for name, score in scores.items()})
 
 
-ALLOCATIONS: dict[str, Allocation] = {"global": everywhere, "uniform": uniform}
+@dataclass(frozen=True)
+class Allocation:
+    """`weights(scores, removed)` chooses single weights, `ranks(scores, shapes, budget)` how many components of each
+    matrix stay; `refuses` says what else cannot be spread so, and why.
+    """
+
+    label: str
+    weights: Callable[[Ranked, int], MaskSet]
+    ranks: RankCounts
+    refuses: Mapping[str, str] = field(default_factory=dict)
+    knobs: tuple[str, ...] = ()
+    means: ClassVar[tuple[str, ...]] = (MASKS, FACTORS)
+
+    def __str__(self) -> str:
+        return self.label
+
+
+@dataclass(frozen=True)
+class Lagrangian(Axis):
+    """Learned: a constraint on the expected `quantity`, "size" or "flops", weighs every gate by what it costs."""
+
+    quantity: str = "size"
+
+    label = "Lagrangian"
+    means = (GATES,)
+    knobs = ("multiplier_learning_rate", "reference_seconds")
+
+
+_COARSE = "removes units of unequal size, which no equal share of every tensor fits"
+GLOBAL = Allocation("global", everywhere, allot)
+UNIFORM = Allocation("uniform", uniform, same_share, {"groups": _COARSE, "heads": _COARSE})
+ALLOCATIONS: dict[str, Allocation] = {each.label: each for each in (GLOBAL, UNIFORM)}

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from prune_bench.pruning.allocation import Ranked
-from prune_bench.pruning.criteria import Criterion, gate_gradient
+from prune_bench.pruning.criteria import gate_gradient
 from prune_bench.pruning.masks import MaskSet
-from prune_bench.pruning.structures import NOTHING, Masks, Zeroing, lower
+from prune_bench.pruning.structures import NOTHING, Masks, Score, Zeroing, lower, whole
 from prune_bench.pruning.units import Slice, UnitGroup
 
 
@@ -29,31 +29,33 @@ class Groups:
     ):
         self.parameters = dict(model.named_parameters())
         self.targets = dict(targets)
+        self.layers = owners(model, self.targets)
         self.groups = {group.name: group for group in groups}
         self.score_side = score_side
         self.total = sum(weight.numel() for weight in self.targets.values())
         self.costs = {group.name: self._cost(group) for group in groups}
         self.most = sum(self.costs[group.name] * group.size for group in groups) / self.total
-        self.apply = Zeroing(lambda masks: output_factors(self.parameters, groups, masks))
+        self.grain = max(self.costs.values(), default=0) / self.total
+        self.apply = Zeroing(self.factors)
 
     def _cost(self, group: UnitGroup) -> int:
         """Target weights that go with one unit."""
         places = (place for place in (*group.inputs, *group.outputs) if place.parameter in self.targets)
         return sum(self.targets[place.parameter].numel() for place in places) // group.size
 
-    def _scores(self, group: UnitGroup, criterion: Criterion, generator: torch.Generator) -> Tensor:
+    def _scores(self, group: UnitGroup, score: Score) -> Tensor:
         sides = group.outputs if self.score_side == "outputs" else (*group.inputs, *group.outputs)
         places = [place for place in sides if place.parameter in self.targets]
         square, count = torch.zeros(group.size), 0
         for place in places:
             weight = self.targets[place.parameter]
-            scores = criterion(weight, weight.grad, generator).movedim(place.dim, 0)
+            scores = whole(score(place.parameter, weight)).movedim(place.dim, 0)
             square = square.to(scores.device) + scores.reshape(group.size, -1).square().sum(1)
             count += weight.numel() // group.size
         return (square / count).sqrt()
 
-    def scores(self, criterion: Criterion, generator: torch.Generator, kept: Masks = NOTHING) -> dict[str, Tensor]:
-        return lower({name: self._scores(group, criterion, generator) for name, group in self.groups.items()}, kept)
+    def scores(self, score: Score, kept: Masks = NOTHING) -> dict[str, Tensor]:
+        return lower({name: self._scores(group, score) for name, group in self.groups.items()}, kept)
 
     def changes(self) -> Iterator[tuple[str, Tensor]]:
         for name, group in self.groups.items():
@@ -64,11 +66,15 @@ class Groups:
 
     def rank(self, squares: Mapping[str, Tensor], kept: Masks = NOTHING) -> dict[str, Tensor]:
         """By what a unit matters for each weight that goes with it, since units are of unequal size."""
-        return lower({name: square / self.costs[name] for name, square in squares.items()}, kept)
+        zeros = {name: torch.zeros(shape) for name, shape in self.shapes().items()}
+        return lower({name: square / self.costs[name] for name, square in {**zeros, **squares}.items()}, kept)
 
     def select(self, scores: Ranked, sparsity: float) -> MaskSet:
         held = {name: one for name, one in scores.items() if isinstance(one, Tensor)}
         return remove_units(held, self.costs, round(sparsity * self.total))
+
+    def factors(self, masks: Masks) -> Iterator[tuple[Tensor, Tensor]]:
+        return output_factors(self.parameters, self.groups.values(), masks)
 
     def achieved(self, masks: MaskSet) -> float:
         removed = sum(int((~mask).sum()) * self.costs[name] for name, mask in masks.items())
@@ -80,6 +86,11 @@ class Groups:
     def zeroed(self) -> Iterable[Tensor]:
         names = {place.parameter for group in self.groups.values() for place in group.outputs}
         return [self.parameters[name] for name in sorted(names)]
+
+
+def owners(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Module]:
+    """The modules that own the parameters of these names."""
+    return {name: model.get_submodule(name.rpartition(".")[0]) for name in names}
 
 
 def output_factors(
@@ -109,7 +120,12 @@ def remove_units(scores: Mapping[str, Tensor], costs: Mapping[str, int], budget:
 
     A unit too large for what is left of the budget goes all the same if removed units of the smallest kind can be
     given back for it, highest scores first; otherwise it is passed over.
+
+    Raises:
+        ValueError: a score is NaN.
     """
+    if any(bool(score.isnan().any()) for score in scores.values()):
+        raise ValueError("a score is NaN: the model diverged before it was pruned")
     kept = {name: [True] * score.numel() for name, score in scores.items()}
     owners = [(name, index) for name, score in scores.items() for index in range(score.numel())]
     order = torch.cat([score.flatten() for score in scores.values()]).argsort(stable=True).tolist()

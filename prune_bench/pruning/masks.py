@@ -25,6 +25,15 @@ class Scores:
         self.shape, self.device = values[0].shape, values[0].device
         self.kept = None if kept is None else kept.to(self.device)
 
+    @classmethod
+    def of(cls, scores: Tensor | Scores, kept: Tensor | None) -> Scores:
+        """Scores that are held already, or made a piece at a time, with others kept out."""
+        if isinstance(scores, Tensor):
+            return cls(itself, scores, kept=kept)
+        made = cls(scores.score, *scores.values, kept=kept)
+        made.shape = scores.shape
+        return made
+
     def numel(self) -> int:
         return self.values[0].numel()
 

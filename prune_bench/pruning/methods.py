@@ -1,207 +1,162 @@
-"""Every published method as a value on the five axes."""
+"""Every published method as a row: what stands on an axis is what a run executes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+
+from prune_bench.pruning.allocation import UNIFORM, Lagrangian
+from prune_bench.pruning.axes import MASKS
+from prune_bench.pruning.compensation import Rewind
+from prune_bench.pruning.criteria import LearnedGates, SingularValues, gradient, magnitude, random, taylor
+from prune_bench.pruning.method import Method
+from prune_bench.pruning.objectives import Distillation
+from prune_bench.pruning.plans import AtStart, Cubic, Iteratively, Linear, OnceCalibrated, RampedTarget, Repeatedly
+from prune_bench.pruning.revival import Free, Gated, Regrow
 
 ALL_KINDS = ("heads", "ffn", "conv", "hidden_global", "hidden_local")
-L0_KNOBS = (
-    "ramp", "settle", "mask_learning_rate", "multiplier_learning_rate", "gate_init", "ffn_gate_init", "temperature",
-    "counter", "distillation", "distillation_side", "reference_seconds",
-)  # fmt: skip
+SINGLE = ("weights", "weights+biases")
+MASKED = ("groups", *SINGLE, "heads")
+ROUND = "imp_round"
+_CONTINUED, _NARROW = ("method", "final"), ("method", "sparsity")
 
-
-@dataclass(frozen=True)
-class Method:
-    """A row of the methods table; `family` names the callback that runs it, the rest are its values.
-
-    `start` is whose weights the fit starts from: random ones, those of the pretrained model (of the dense one where
-    nothing is pretrained), of the dense model, or of another method at `behind` less sparsity. `ranked` is whose
-    weights choose the first mask: those it starts from, the dense model's, those of iterative rounds, or nobody's
-    ("chance"). `target` is what the asked fraction is a fraction of: "size" or "flops". `kinds` are the unit kinds it
-    may remove, `knobs` the keys of the `pruning` section that shape it. An `unfrozen` method trains all weights from
-    the start where `finetuning.head_only` lets the others begin with the head, as PARP's authors do. `fit` is the
-    section of the configuration that its training follows.
-    """
-
-    name: str
-    label: str
-    family: str
-    criterion: str
-    structure: str
-    allocation: str
-    schedule: str
-    revival: str
-    start: str
-    ranked: str = "start"
-    target: str = "size"
-    kinds: tuple[str, ...] = ("heads", "ffn", "conv")
-    options: Mapping[str, float] = field(default_factory=dict)
-    knobs: tuple[str, ...] = ()
-    unfrozen: bool = False
-    fit: str = "final"
-    source: str = ""
-
-
-_DENSE = Method(
-    name="dense",
-    label="Dense",
-    family="none",
-    criterion="-",
-    structure="-",
-    allocation="-",
-    schedule="-",
-    revival="-",
-    start="pretrained",
-    kinds=(),
-    fit="dense",
-)
+_DENSE = Method("dense", "Dense", sized=False, fit="dense", sections=())
 _OMP = Method(
-    name="omp",
-    label="OMP",
-    family="omp",
-    criterion="magnitude",
-    structure="weights, groups or rank components",
-    allocation="global",
-    schedule="one-shot",
-    revival="hard",
-    start="pretrained",
-    ranked="dense",
-    knobs=("structure",),
+    "omp",
+    "OMP",
+    magnitude,
+    structures=(*MASKED, "ranks"),
+    mask_source="dense",
     source="arXiv 2106.05933, section 2; 2305.19549, section 3.1",
 )
 _IMP = replace(
     _OMP,
     name="imp",
     label="IMP",
-    structure="groups or weights",
-    schedule="rounds, rewound",
-    ranked="rounds",
-    knobs=("structure", "imp_step", "round"),
+    structures=MASKED,
+    schedule=Iteratively(),
+    compensation=Rewind(),
+    mask_source="rounds",
     source="arXiv 2106.05933, section 2",
 )
 _PARP = replace(
     _OMP,
     name="parp",
     label="PARP",
-    family="parp",
-    structure="groups or weights",
-    schedule="one-shot, re-judged every n updates",
-    revival="free",
-    ranked="start",
-    knobs=("structure", "interval"),
+    structures=MASKED,
+    schedule=Repeatedly(),
+    revival=Free(),
+    mask_source="start",
     unfrozen=True,
     source="arXiv 2106.05933, Algorithm 1",
 )
 _PARP_P = replace(
-    _PARP,
-    name="parp_p",
-    label="PARP-P",
-    schedule="linear, re-judged every n updates",
-    options={"behind": 0.2},
-    knobs=("structure", "interval", "progress"),
-    source="arXiv 2106.05933, section 3.2",
+    _PARP, name="parp_p", label="PARP-P", schedule=Linear(behind=0.2), source="arXiv 2106.05933, section 3.2"
 )
 _GRADUAL = replace(
     _OMP,
     name="gradual",
     label="Gradual",
-    family="gradual",
-    structure="weights, groups or rank components",
-    schedule="cubic",
-    ranked="start",
-    knobs=("structure", "interval", "progress", "intermediate"),
+    schedule=Cubic(),
+    mask_source="start",
     source="Zhu & Gupta, 2017; arXiv 2310.03424",
 )
-_SVD = Method(
-    name="svd",
-    label="SVD",
-    family="low_rank",
-    criterion="singular values",
-    structure="rank components",
-    allocation="uniform",
-    schedule="one-shot",
-    revival="none",
-    start="pretrained",
-    kinds=(),
-    source="arXiv 2305.19549, section 3.1",
+_TAYLOR = replace(
+    _OMP,
+    name="taylor",
+    label="Taylor",
+    criterion=taylor,
+    schedule=OnceCalibrated(),
+    mask_source="start",
+    source="Molchanov et al., CVPR 2019; arXiv 2310.03424",
 )
 _L0 = Method(
-    name="l0_sparsity",
-    label="L0 (sparsity)",
-    family="l0",
-    criterion="learned gates",
-    structure="heads, FFN channels, conv modules, hidden dims",
-    allocation="Lagrangian",
-    schedule="ramped target",
-    revival="gate",
+    "l0_sparsity",
+    "L0 (sparsity)",
+    LearnedGates(),
+    structures=("groups",),
+    allocation=Lagrangian("size"),
+    schedule=RampedTarget(),
+    revival=Gated(),
+    objectives=(Distillation(),),
     start="dense",
     kinds=ALL_KINDS,
-    knobs=L0_KNOBS,
     source="arXiv 2305.19549, section 2",
 )
-_WITHOUT_LOCAL = tuple(kind for kind in ALL_KINDS if kind != "hidden_local")
+_GRANET = replace(
+    _GRADUAL,
+    name="granet",
+    label="GraNet",
+    structures=SINGLE,
+    revival=Regrow(gradient, swap=0.5, last=0.005),
+    source="Liu et al., NeurIPS 2021",
+)
+_RIGL = replace(
+    _GRANET,
+    name="rigl",
+    label="RigL",
+    schedule=Repeatedly(),
+    revival=Regrow(gradient, swap=0.3, until=0.75),
+    mask_source="chance",
+    source="Evci et al., ICML 2020",
+)
 
 _ROWS = (
     _DENSE,
-    replace(_DENSE, name="continue_ft", label="Dense, trained on", start="dense", fit="final"),
-    replace(_DENSE, name="scratch", label="Dense of this size", start="random"),
-    replace(_DENSE, name="unpretrained", label="Dense, not pretrained", start="random", unfrozen=True),
-    replace(_OMP, name="rp", label="RP", criterion="random", structure="groups or weights", ranked="chance"),
-    replace(_OMP, name="mpi", label="MPI", ranked="start"),
-    _OMP,
-    replace(_OMP, name="omp_continue", label="OMP, dense weights kept", start="dense", ranked="start"),
+    replace(_DENSE, name="continue_ft", label="Dense, trained on", start="dense", fit="final", sections=_CONTINUED),
+    replace(_DENSE, name="scratch", label="Dense of this size", start="random", sized=True, sections=_NARROW),
     replace(
-        _OMP,
-        name="transfer",
-        label="OMP, another language's mask",
-        structure="groups or weights",
-        knobs=("structure", "mask_language"),
+        _DENSE, name="unpretrained", label="Dense, not pretrained", start="random", unfrozen=True, sections=("method",)
+    ),
+    replace(_OMP, name="rp", label="RP", criterion=random, structures=MASKED, mask_source="chance"),
+    replace(_OMP, name="mpi", label="MPI", mask_source="start"),
+    _OMP,
+    replace(_OMP, name="omp_continue", label="OMP, dense weights kept", start="dense", mask_source="start"),
+    replace(
+        _OMP, name="transfer", label="OMP, another language's mask", structures=MASKED, mask_source="language"
     ),
     _IMP,
     _PARP,
     _PARP_P,
-    replace(_PARP_P, name="parp_p_staged", label="PARP-P, two stages", start="parp_p", options={"behind": 0.1}),
-    replace(_PARP, name="parp_random", label="PARP from a random mask", ranked="chance"),
     replace(
-        _PARP,
-        name="parp_transfer",
-        label="PARP from another language's mask",
-        ranked="dense",
-        knobs=("structure", "interval", "mask_language"),
+        _PARP_P, name="parp_p_staged", label="PARP-P, two stages", start="parp_p", schedule=Linear(0.1), behind=0.1
     ),
-    replace(
-        _OMP,
-        name="taylor",
-        label="Taylor",
-        family="taylor",
-        criterion="taylor",
-        structure="weights, groups or rank components",
-        ranked="start",
-        knobs=("structure", "calibration"),
-        source="Molchanov et al., CVPR 2019; arXiv 2310.03424",
-    ),
+    replace(_PARP, name="parp_random", label="PARP from a random mask", mask_source="chance"),
+    replace(_PARP, name="parp_transfer", label="PARP from another language's mask", mask_source="language"),
+    _TAYLOR,
     _GRADUAL,
-    replace(_GRADUAL, name="taylor_gradual", label="Gradual, Taylor", criterion="taylor"),
-    _SVD,
+    replace(_GRADUAL, name="taylor_gradual", label="Gradual, Taylor", criterion=taylor),
+    _GRANET,
+    _RIGL,
+    replace(_RIGL, name="set", label="SET", revival=Regrow(random, swap=0.3, last=0.3), source="Mocanu et al., 2018"),
+    Method(
+        "svd",
+        "SVD",
+        SingularValues(),
+        structures=("ranks",),
+        allocation=UNIFORM,
+        schedule=AtStart(),
+        kinds=(),
+        source="arXiv 2305.19549, section 3.1",
+    ),
     _L0,
-    replace(_L0, name="l0_flops", label="L0 (FLOPs)", target="flops"),
+    replace(_L0, name="l0_flops", label="L0 (FLOPs)", allocation=Lagrangian("flops")),
     replace(
         _L0,
         name="l0_without_hidden",
         label="L0 without layer-wise hidden masks",
-        structure="heads, FFN channels, conv modules, global hidden dims",
-        kinds=_WITHOUT_LOCAL,
+        kinds=tuple(kind for kind in ALL_KINDS if kind != "hidden_local"),
     ),
-    replace(_L0, name="l0_heads", label="L0, heads only", kinds=("heads",), structure="heads"),
-    replace(_L0, name="l0_without_kd", label="L0 without distillation", options={"distillation": 0.0}),
-)
+    replace(_L0, name="l0_heads", label="L0, heads only", kinds=("heads",)),
+    replace(_L0, name="l0_without_kd", label="L0 without distillation", objectives=()),
+)  # fmt: skip
 # Fits that runs share and that are no row of any table.
 _STAGES = (
-    replace(_DENSE, name="pretraining", label="Pretraining", start="random"),
-    replace(_IMP, name="imp_round", label="Round of IMP"),
-)
+    Method(
+        "pretraining", "Pretraining", start="random", sized=False, fit="pretraining.fit",
+        sections=("features", "encoder", "pretraining"), supervised=False,
+    ),
+    replace(_IMP, name=ROUND, label="Round of IMP", share="round"),
+)  # fmt: skip
 
 METHODS: dict[str, Method] = {method.name: method for method in _ROWS}
 STAGES: dict[str, Method] = {method.name: method for method in _STAGES}
@@ -215,11 +170,21 @@ def find_method(name: str) -> Method:
 
 def methods_table() -> str:
     """The methods as a Markdown table."""
-    columns = ("name", "criterion", "structure", "allocation", "schedule", "revival", "start", "ranked", "source")
-    lines = ["| " + " | ".join(column.replace("_", " ") for column in columns) + " |", "|---" * len(columns) + "|"]
-    for method in METHODS.values():
-        cells = [f"`{method.name}`", *(str(getattr(method, column)) for column in columns[1:])]
-        lines.append("| " + " | ".join(cells) + " |")
+    columns = {
+        "criterion": lambda row: row.criterion.label,
+        "structures": lambda row: ", ".join(row.structures if row.means == MASKS else row.kinds or row.structures),
+        "allocation": lambda row: row.allocation.label,
+        "schedule": lambda row: row.schedule.label,
+        "revival": lambda row: row.revival.label,
+        "remaining weights": lambda row: row.compensation.label,
+        "objectives": lambda row: ", ".join(one.label for one in row.objectives) or "-",
+    }
+    heads = ("name", *columns, "start", "mask source", "source")
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for row in METHODS.values():
+        axes = [show(row) if row.removes else "-" for show in columns.values()]
+        source = row.mask_source if row.removes else "-"
+        lines.append("| " + " | ".join([f"`{row.name}`", *axes, row.start, source, row.source]) + " |")
     return "\n".join(lines)
 
 

@@ -1,107 +1,158 @@
-"""The five axes put together: one object that keeps a model's masks up to date."""
+"""The axes put together: one object that keeps a model's masks up to date."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from prune_bench.pruning.criteria import DATA_DRIVEN, Criterion
-from prune_bench.pruning.evidence import Evidence
-from prune_bench.pruning.masks import MaskSet
-from prune_bench.pruning.schedules import Schedule
+from prune_bench.pruning.compensation import Compensation, Unchanged
+from prune_bench.pruning.criteria import Criterion
+from prune_bench.pruning.knobs import Knobs
+from prune_bench.pruning.masks import MaskSet, Scores
+from prune_bench.pruning.revival import Hard, Revival
+from prune_bench.pruning.schedules import Schedule, is_due
+from prune_bench.pruning.statistics import GradientSquares
 from prune_bench.pruning.structures import Structure
 
-REVIVALS = ("hard", "free")
+Batches = Callable[[bool], Iterator[None]]
 
 
 @dataclass
 class Pruner:
-    """Draws masks when the schedule says so and zeroes what they remove.
+    """Draws masks when the schedule says so and sets to zero what they remove.
 
-    `revival` "hard" zeroes removed units after every update, so that they stay dead; "free" zeroes them only when a
-    mask is drawn, so that they train on from zero and are judged again (PARP, Algorithm 1). `initial` takes the place
-    of the first draw: a mask from another model, task or language; ValueError for one of other shapes. A data-driven
-    criterion is fed by `observe` after each backward pass. With hard revival nothing is judged again until more must
-    go.
+    `updates` is the length of the fit. `initial` takes the place of the first draw: a mask from another model, task or
+    language; ValueError for one of other shapes. The criterion's `statistics` are fed by `observe` after each backward
+    pass where they are running ones; the others are collected before each draw from `batches`, which runs the model on
+    calibration batches, with a backward pass where its argument is true.
     """
 
     criterion: Criterion
     structure: Structure
     schedule: Schedule
-    revival: str
+    revival: Revival = field(default_factory=Hard)
+    updates: int = 0
+    compensation: Compensation = field(default_factory=Unchanged)
     seed: int = 0
     initial: Mapping[str, Tensor] | None = None
+    batches: Batches | None = None
+    knobs: Knobs = field(default_factory=Knobs)
     masks: MaskSet = field(default_factory=MaskSet)
+    asked: float = 0.0
     churn: float = 0.0
-    evidence: Evidence | None = None
+    step: int = -1
+    _counted: tuple[MaskSet | None, float] = (None, 0.0)
 
     def __post_init__(self) -> None:
-        if self.criterion in DATA_DRIVEN:
-            self.evidence = Evidence()
+        self.statistics = self.criterion.make_statistics(self.knobs)
         if self.initial is not None:
             MaskSet(self.initial).match(self.structure.shapes())
 
     def update(self, step: int) -> bool:
         """Act after `step` finished optimizer updates; True when a new mask was drawn."""
-        drawn = self.schedule.is_update_step(step) and not self.rests(step)
+        drawn = is_due(self.schedule, self.step, step) and not self.rests(step)
+        self.step = step
         if drawn:
             self.draw(step)
-        elif self.masks and self.revival == "hard":
+        elif self.masks and self.revival.holds:
             self.structure.apply(self.masks)
         return drawn
 
     def rests(self, step: int) -> bool:
-        """Whether the masks can stay: removed units cannot come back, and no more are to go."""
-        asked = self.schedule.sparsity_at
-        return bool(self.masks) and self.revival == "hard" and asked(step) == asked(step - 1)
+        """Whether the masks can stay: no more is to be removed, and nothing is exchanged or ranked again."""
+        more = self.schedule.sparsity_at(step) > self.asked
+        return bool(self.masks) and not more and not self.revival.acts(step, self.updates)
 
     def draw(self, step: int) -> None:
-        """Judge all units anew at the schedule's sparsity and zero the removed ones."""
+        """Rank all units anew at the schedule's sparsity and set the removed ones to zero."""
+        self.asked = max(self.schedule.sparsity_at(step), self.asked if self.revival.holds else 0.0)
         masks = self.select(step) if self.masks or self.initial is None else MaskSet(self.initial)
         self.churn = masks.churn(self.masks) if self.masks else 0.0
         self.masks = masks
         self.structure.apply(masks)
 
     def select(self, step: int) -> MaskSet:
-        kept, sparsity = self.masks if self.revival == "hard" else {}, self.schedule.sparsity_at(step)
-        if sparsity == 0:
-            return MaskSet(
-                {name: torch.ones(shape, dtype=torch.bool) for name, shape in self.structure.shapes().items()}
-            )
-        if self.evidence is not None:
-            return self.structure.select(self.structure.rank(self.evidence.means(), kept), sparsity)
+        """The masks of the asked sparsity, after compensation and regrowth."""
+        if self.asked == 0:
+            shapes = self.structure.shapes()
+            return MaskSet({name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()})
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        return self.structure.select(self.structure.scores(self.criterion, generator, kept), sparsity)
+        masks = self.structure.select(self.rank(generator), self.asked)
+        self.compensation.adjust(self.structure.targets, masks, self.statistics)
+        if self.revival.acts(step, self.updates):
+            progress = step / max(1, self.updates)
+            masks = self.revival.revise(masks, self.structure.targets, self.criterion, progress, generator)
+        return masks
+
+    def rank(self, generator: torch.Generator) -> Mapping[str, Tensor | Scores]:
+        """Scores of all units; those that cannot be chosen again below all others."""
+        barred = self.revival.barred(self.masks)
+        if isinstance(self.statistics, GradientSquares):
+            return self.structure.rank(self.statistics.means(), barred)
+        if self.statistics is not None:
+            if self.batches is None:
+                raise ValueError(f"criterion {self.criterion.label} needs calibration batches: give a loader of some")
+            self.statistics.collect(self.structure, self.batches(self.statistics.gradients))
+        return self.structure.scores(self.scoring(generator), barred)
+
+    def scoring(self, generator: torch.Generator) -> Callable[[str, Tensor], Tensor | Scores]:
+        """The criterion as a function of a tensor and its name, with its statistics."""
+
+        def score(name: str, weight: Tensor) -> Tensor | Scores:
+            if self.criterion.elementwise:
+                return Scores(self.criterion, weight)
+            statistic = self.statistics.of(name, weight) if self.statistics is not None else None
+            return self.criterion(weight, statistic, generator)
+
+        return score
+
+    @property
+    def learns(self) -> bool:
+        """Whether it takes in the gradients of every batch."""
+        return isinstance(self.statistics, GradientSquares)
 
     def observe(self, scale: float = 1.0) -> None:
-        """Take the gradients of one batch, of a loss `scale` times too large, as evidence."""
-        if self.evidence is not None:
-            self.evidence.add(self.structure.changes(), scale)
+        """Take the gradients of one batch, of a loss `scale` times too large, into running statistics."""
+        if isinstance(self.statistics, GradientSquares):
+            self.statistics.add(self.structure.changes(), scale)
 
     def finish(self, step: int) -> None:
-        """Leave the model exactly sparse: free units are judged a last time."""
-        if self.revival == "free":
+        """Leave the model exactly sparse: free units are ranked a last time."""
+        if self.masks and not self.revival.holds:
             self.draw(step)
         elif self.masks:
             self.structure.apply(self.masks)
 
+    def carries(self, masks: Mapping[str, Tensor]) -> bool:
+        """Whether all that `masks` remove is zero in the model."""
+        if {name: mask.shape for name, mask in masks.items()} != self.structure.shapes():
+            return False
+        pairs = self.structure.factors(masks)
+        return all(not bool((weight * ~factor.to(weight.device)).any()) for weight, factor in pairs)
+
     @property
     def achieved(self) -> float:
         """The removed fraction of the denominator that holds now; 0 before the first mask."""
-        return self.structure.achieved(self.masks) if self.masks else 0.0
+        if self._counted[0] is not self.masks:
+            self._counted = self.masks, self.structure.achieved(self.masks) if self.masks else 0.0
+        return self._counted[1]
 
     def state_dict(self) -> dict[str, Any]:
-        evidence = self.evidence.state_dict() if self.evidence is not None else None
-        return {"masks": dict(self.masks), "churn": self.churn, "evidence": evidence}
+        statistics = self.statistics.state_dict() if self.statistics is not None else None
+        return {
+            "masks": dict(self.masks), "asked": self.asked, "churn": self.churn, "step": self.step,
+            "statistics": statistics,
+        }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         masks = MaskSet(state["masks"])
         if masks:
             masks.match(self.structure.shapes())
         self.masks, self.churn = masks, state["churn"]
-        if self.evidence is not None:
-            self.evidence.load_state_dict(state["evidence"])
+        self.asked, self.step = state["asked"], state["step"]
+        if self.statistics is not None:
+            self.statistics.load_state_dict(state["statistics"])

@@ -1,8 +1,9 @@
-"""When sparsity is spent. Every schedule answers two questions about an update count."""
+"""Schedules: which sparsity is asked after how many updates, and when a mask is drawn."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,11 @@ class Schedule(Protocol):
     def sparsity_at(self, step: int) -> float: ...
 
     def is_update_step(self, step: int) -> bool: ...
+
+
+def is_due(schedule: Schedule, after: int, step: int) -> bool:
+    """Whether a mask is to be drawn at an update later than `after`, up to `step`: updates may be passed over."""
+    return any(schedule.is_update_step(update) for update in range(after + 1, step + 1))
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,18 @@ class Polynomial:
 
 @dataclass(frozen=True)
 class Consecutive:
-    """Schedules one after the other, each for `length` updates and the last one for good."""
+    """Schedules one after the other, each for `length` updates and the last one for good.
+
+    `ends` are the sparsities of all but the last, by the update at which they have been held for a while.
+    """
 
     parts: tuple[Schedule, ...]
     length: int
+    sizes: tuple[float, ...] = ()
+
+    @property
+    def ends(self) -> Mapping[int, float]:
+        return {self.length * number: size for number, size in enumerate(self.sizes, start=1)}
 
     def sparsity_at(self, step: int) -> float:
         part, within = self._find(step)
@@ -90,6 +104,21 @@ class Consecutive:
     def _find(self, step: int) -> tuple[Schedule, int]:
         number = min(step // self.length, len(self.parts) - 1)
         return self.parts[number], step - number * self.length
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A target that rises linearly from zero to `sparsity` over `length` updates, and is fixed at update `settled`."""
+
+    sparsity: float
+    length: int
+    settled: int
+
+    def sparsity_at(self, step: int) -> float:
+        return self.sparsity * min(1.0, step / self.length)
+
+    def is_update_step(self, step: int) -> bool:
+        return step == self.settled
 
 
 @dataclass(frozen=True)
@@ -120,8 +149,3 @@ def round_targets(sparsity: float, step: str = "original10") -> tuple[float, ...
         rounds = math.ceil(round(math.log(1 - sparsity) / math.log(0.9), 9))
         return tuple(min(round(1 - 0.9**number, 9), sparsity) for number in range(1, rounds + 1))
     raise ValueError(f"step={step!r}: choose original10 or remaining10")
-
-
-def read_sizes(text: str, below: float = 1.0) -> list[float]:
-    """The sparsities of "0.5+0.7", those under a bound; none of an empty text."""
-    return [float(size) for size in text.split("+") if size and float(size) < below]

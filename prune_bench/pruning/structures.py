@@ -9,28 +9,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from prune_bench.pruning.allocation import Allocation, Ranked
-from prune_bench.pruning.criteria import ELEMENTWISE, Criterion
-from prune_bench.pruning.masks import MaskSet, Scores, itself
+from prune_bench.pruning.allocation import GLOBAL, Allocation, Ranked
+from prune_bench.pruning.masks import MaskSet, Scores
 
 Masks = Mapping[str, Tensor]
 NOTHING: Masks = {}
 
 
+Score = Callable[[str, Tensor], Tensor | Scores]
+
+
 class Structure(Protocol):
     """What `Pruner` needs of a structure. Units that `kept` removes score below all others.
 
-    `most` is the largest fraction that can be removed.
+    `most` is the largest fraction that can be removed, `grain` that of the largest unit; `targets` are the prunable
+    weights by name and `layers` the modules that own them.
     """
 
     most: float
+    grain: float
+    targets: dict[str, Tensor]
+    layers: dict[str, nn.Module]
 
-    def scores(self, criterion: Criterion, generator: torch.Generator, kept: Masks = NOTHING) -> Ranked: ...
+    def scores(self, score: Score, kept: Masks = NOTHING) -> Ranked:
+        """Scores of units from `score`, which gives those of single weights by name and tensor."""
 
     def changes(self) -> Iterator[tuple[str, Tensor]]:
         """dL/dz at z = 1 of a gate z on each unit, from one batch's gradients; removal changes L by about -dL/dz."""
@@ -39,6 +47,9 @@ class Structure(Protocol):
         """Scores from the mean squares of such changes."""
 
     def select(self, scores: Ranked, sparsity: float) -> MaskSet: ...
+
+    def factors(self, masks: Masks) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each parameter that the masks set to zero in part, with what multiplies it, in a shape that does."""
 
     def apply(self, masks: MaskSet) -> None: ...
 
@@ -60,29 +71,33 @@ def lower(scores: Mapping[str, Tensor], kept: Masks) -> dict[str, Tensor]:
     }
 
 
-def score(criterion: Criterion, weight: Tensor, generator: torch.Generator, kept: Tensor | None) -> Scores:
-    """Scores of single weights, those that `kept` removes below all others; made in passing where that can be done."""
-    if criterion not in ELEMENTWISE:
-        return Scores(lambda scores: scores, criterion(weight, weight.grad, generator), kept=kept)
-    if weight.grad is None:
-        return Scores(lambda weights: criterion(weights, None, None), weight, kept=kept)
-    return Scores(lambda weights, gradients: criterion(weights, gradients, None), weight, weight.grad, kept=kept)
+def whole(scores: Tensor | Scores) -> Tensor:
+    """All scores of a tensor at once."""
+    return scores if isinstance(scores, Tensor) else scores.part(slice(None)).view(scores.shape)
 
 
 class Zeroing:
-    """Multiplies parameters by their masks, brought into their shapes once a mask and not once an update."""
+    """Multiplies parameters by their masks, which are brought into shape and to the device once and not every update.
 
-    def __init__(self, factors: Callable[[MaskSet], Iterable[tuple[Tensor, Tensor]]]):
+    `factors` gives parameters and their masks.
+    """
+
+    def __init__(self, factors: Callable[[Masks], Iterable[tuple[Tensor, Tensor]]]):
         self.factors = factors
-        self._masks: MaskSet | None = None
+        self._masks: Masks | None = None
         self._pairs: list[tuple[Tensor, Tensor]] = []
 
-    def __call__(self, masks: MaskSet) -> None:
+    def __call__(self, masks: Masks) -> None:
         if self._masks is not masks:
-            self._masks = masks
-            self._pairs = [(parameter, factor.to(parameter.device)) for parameter, factor in self.factors(masks)]
-        for parameter, factor in self._pairs:
+            self._masks, self._pairs = masks, list(self.factors(masks))
+        for number, (parameter, factor) in enumerate(self._pairs):
+            if factor.device != parameter.device:  # a fit's module moves after its last update
+                factor = factor.to(parameter.device)
+                self._pairs[number] = parameter, factor
             parameter.data.mul_(factor)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"factors": self.factors, "_masks": None, "_pairs": []}
 
 
 class Weights:
@@ -91,14 +106,19 @@ class Weights:
     most = 1.0
     replaced: tuple[Tensor, ...] = ()
 
-    def __init__(self, targets: Mapping[str, Tensor], allocation: Allocation):
-        self.targets = dict(targets)
-        self.allocation = allocation
+    def __init__(
+        self,
+        targets: Mapping[str, Tensor],
+        allocation: Allocation = GLOBAL,
+        layers: Mapping[str, nn.Module] = MappingProxyType({}),
+    ):
+        self.targets, self.allocation, self.layers = dict(targets), allocation, dict(layers)
         self.total = sum(weight.numel() for weight in self.targets.values())
-        self.apply = Zeroing(lambda masks: ((weight, masks[name]) for name, weight in self.targets.items()))
+        self.grain = 1 / self.total
+        self.apply = Zeroing(self.factors)
 
-    def scores(self, criterion: Criterion, generator: torch.Generator, kept: Masks = NOTHING) -> Ranked:
-        return {name: score(criterion, weight, generator, kept.get(name)) for name, weight in self.targets.items()}
+    def scores(self, score: Score, kept: Masks = NOTHING) -> Ranked:
+        return {name: Scores.of(score(name, weight), kept.get(name)) for name, weight in self.targets.items()}
 
     def changes(self) -> Iterator[tuple[str, Tensor]]:
         for name, weight in self.targets.items():
@@ -106,10 +126,16 @@ class Weights:
                 yield name, weight.detach() * weight.grad
 
     def rank(self, squares: Mapping[str, Tensor], kept: Masks = NOTHING) -> Ranked:
-        return {name: Scores(itself, square, kept=kept.get(name)) for name, square in squares.items()}
+        return {
+            name: Scores.of(squares.get(name, torch.zeros_like(weight)), kept.get(name))
+            for name, weight in self.targets.items()
+        }
 
     def select(self, scores: Ranked, sparsity: float) -> MaskSet:
-        return self.allocation(scores, round(sparsity * self.total))
+        return self.allocation.weights(scores, round(sparsity * self.total))
+
+    def factors(self, masks: Masks) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((weight, masks[name]) for name, weight in self.targets.items())
 
     def achieved(self, masks: MaskSet) -> float:
         return masks.sparsity

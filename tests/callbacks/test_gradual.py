@@ -136,9 +136,9 @@ def test_an_update_that_overflowed_is_no_evidence(tmp_path):
         tmp_path, pruning, Note(), steps=40, precision=None, plugins=[MixedPrecision("16-mixed", "cpu", scaler)]
     ).fit(module, loader())
     assert 0 < sum(skipped) < 40
-    evidence = pruning.pruner.evidence
-    assert evidence.batches == len(skipped) - sum(skipped)
-    assert all(bool(squares.isfinite().all()) for squares in evidence.squares.values())
+    statistics = pruning.pruner.statistics
+    assert statistics.batches == len(skipped) - sum(skipped)
+    assert all(bool(squares.isfinite().all()) for squares in statistics.squares.values())
     assert removed(module) == pytest.approx(0.5, abs=1e-3)
 
 
@@ -155,7 +155,7 @@ def test_evidence_is_that_of_the_loss_before_scaling(tmp_path, kind):
         torch.manual_seed(0)
         pruning = Gradual(0.5, criterion="taylor")
         strangers_trainer(tmp_path, pruning, steps=5, **options).fit(kind(), loader())
-        return float(sum(one.sum() for one in pruning.pruner.evidence.squares.values()))
+        return float(sum(one.sum() for one in pruning.pruner.statistics.squares.values()))
 
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
     scaled = squares(precision=None, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
@@ -273,7 +273,7 @@ def test_ranks_are_chosen_within_a_fit_alone():
 
 
 def test_an_unknown_structure_is_named():
-    with pytest.raises(ValueError, match="structure='rank': choose weights, weights\\+biases, groups, heads, ranks"):
+    with pytest.raises(ValueError, match="structure='rank': choose groups, weights, weights\\+biases, ranks, heads"):
         Gradual(0.5, structure="rank")
 
 

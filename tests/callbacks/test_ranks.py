@@ -14,7 +14,7 @@ from torch import distributed as dist
 from torch.utils.data import DataLoader, IterableDataset
 
 from prune_bench.callbacks import L0, OMP, PARP, Gradual, Taylor
-from prune_bench.pruning.criteria import CRITERIA
+from prune_bench.pruning.criteria import CRITERIA, Criterion
 
 PROCESSES = {"strategy": "ddp_spawn", "devices": 2, "use_distributed_sampler": True}
 
@@ -79,12 +79,12 @@ def test_gates_agree_across_ranks(tmp_path):
     assert all(torch.equal(weights[name], others[name]) for name in keys)
 
 
-def _rank_dependent(weight, gradient, generator):
+def _rank_dependent(weight, statistic, generator):
     rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
     return weight.detach().abs() * (1 if rank == 0 else -1)
 
 
 def test_diverging_masks_stop_the_fit(tmp_path, monkeypatch):
-    monkeypatch.setitem(CRITERIA, "rank", _rank_dependent)
+    monkeypatch.setitem(CRITERIA, "rank", Criterion("rank", _rank_dependent))
     with pytest.raises(Exception, match="differ across ranks"):
         trainer(tmp_path, PARP(0.5, interval=2, criterion="rank"), steps=4, **PROCESSES).fit(Classifier(), loader())

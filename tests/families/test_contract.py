@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from prune_bench.artefacts import load_model, save_model
-from prune_bench.callbacks import RP, callbacks_for
+from prune_bench.callbacks import RP
 from prune_bench.compaction import largest_difference
 from prune_bench.data import Corpus
 from prune_bench.data.batches import Batch
@@ -18,22 +18,20 @@ from prune_bench.data.tokenizers import Characters
 from prune_bench.families import FAMILIES, experiment_of, preset
 from prune_bench.measurement.size import measure_size
 from prune_bench.overrides import override
+from prune_bench.pruning.axes import GATES
 from prune_bench.pruning.methods import METHODS
+from prune_bench.sweep.stages.methods import callbacks_for
 from tests.helpers.strangers import trainer
 
 STEPS = 10
 TOKENIZER = Characters("abcdefgh")
-STRUCTURES = {
-    "groups or weights": ("groups", "weights"),
-    "weights, groups or rank components": ("groups", "weights", "ranks"),
-}
+SAME = {"weights+biases": "weights", "heads": "groups"}  # structures that differ from another in their targets alone
+HEADS = ("omp", "taylor", "gradual", "parp")
 CASES = [
-    *(
-        (name, structure)
-        for name, method in METHODS.items()
-        for structure in STRUCTURES.get(method.structure, ("groups",))
-    ),
-    *((name, "heads") for name in ("omp", "taylor", "gradual", "parp")),
+    (name, structure)
+    for name, method in METHODS.items()
+    for structure in method.structures
+    if SAME.get(structure) not in method.structures or (structure == "heads" and name in HEADS)
 ]
 FEW = ("l0_heads", "heads")  # attention heads alone hold too little for more
 GRAIN = {"weights": 1e-4, "groups": 0.03, "ranks": 0.01, "heads": 0.04}
@@ -41,8 +39,8 @@ GRAIN = {"weights": 1e-4, "groups": 0.03, "ranks": 0.01, "heads": 0.04}
 
 def refusal(method, task):
     """What a method says to a kind of model that it does not apply to."""
-    if method.family == "l0" and task != "transducer":
-        return r"offers no cost_terms\(\): L0 needs them"
+    if method.means == GATES and task != "transducer":
+        return r"offers no cost_terms\(\): gates need them"
     return None
 
 
@@ -65,12 +63,10 @@ def test_a_method_keeps_its_promise(tmp_path, task, name, structure):
     config = override(
         preset("smoke", task), {**values, "pruning.intermediate": ""} if "intermediate" in method.knobs else values
     )
-    if method.family == "none":
-        pytest.skip(f"{name} removes nothing")
     experiment = experiment_of(config)
     module = experiment.make_task(Corpus({}, TOKENIZER), config.final, tmp_path)
     dense = measure_size(copy.deepcopy(module.model))["blocks"]
-    drawn = RP(sparsity, structure=structure).choose(module.model) if method.ranked == "chance" else None
+    drawn = RP(sparsity, structure=structure).choose(module.model) if method.mask_source == "chance" else None
     (pruning,) = callbacks_for(config, drawn)
     fit = trainer(tmp_path, pruning, steps=STEPS)
     if said := refusal(method, task):

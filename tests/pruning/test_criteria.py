@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from prune_bench.pruning.criteria import gate_gradient, magnitude, random, taylor
+from prune_bench.pruning.criteria import fisher, gate_gradient, gradient, hessian, magnitude, random, wanda
 
 
 def test_magnitude_and_random():
@@ -15,11 +15,19 @@ def test_magnitude_and_random():
     assert not torch.equal(draws[0], draws[2])
 
 
-def test_taylor_is_the_squared_product_and_needs_a_gradient():
-    weight, gradient = torch.tensor([2.0, -1.0]), torch.tensor([0.5, 3.0])
-    assert taylor(weight, gradient).tolist() == [1.0, 9.0]
-    with pytest.raises(ValueError, match="gradient"):
-        taylor(weight, None)
+def test_growth_goes_by_the_last_gradient_and_needs_one():
+    weight = torch.tensor([2.0, 0.0], requires_grad=True)
+    with pytest.raises(ValueError, match="needs the last batch's gradient"):
+        gradient(weight)
+    (weight * torch.tensor([1.0, -3.0])).sum().backward()
+    assert gradient(weight).tolist() == [1.0, 3.0]
+
+
+def test_scores_with_statistics_by_hand():
+    weight = torch.tensor([[1.0, -2.0], [3.0, 0.5]])
+    assert wanda(weight, torch.tensor([2.0, 10.0])).tolist() == [[2.0, 20.0], [6.0, 5.0]]
+    assert fisher(weight, torch.full((2, 2), 0.5)).tolist() == [[1.0, 4.0], [9.0, 0.25]]
+    assert hessian(weight, torch.tensor([0.5, 1.0])).tolist() == [[1.0, 2.0], [9.0, 0.125]]
 
 
 @pytest.mark.parametrize("block", [1, 2])

@@ -12,7 +12,8 @@ from prune_bench.pruning import Infeasible
 from prune_bench.pruning.criteria import magnitude
 from prune_bench.pruning.low_rank import break_even, factorise
 from prune_bench.pruning.pruner import Pruner
-from prune_bench.pruning.ranks import Factors, Ranks, allot, cost
+from prune_bench.pruning.rank_budget import allot, cost
+from prune_bench.pruning.ranks import Factors, Ranks
 from prune_bench.pruning.schedules import OneShot, Polynomial
 
 SHAPES = {"square": torch.Size((8, 8)), "wide": torch.Size((6, 20)), "tall": torch.Size((15, 4))}
@@ -26,14 +27,14 @@ def make(seed=0, fixed=0):
 
 
 def product(structure, name):
-    up, down = structure.factors[name]
+    up, down = structure.pairs[name]
     return up @ down
 
 
 @pytest.mark.parametrize("sparsity", [0.1, 0.3, 0.5, 0.7])
 def test_the_size_is_met_within_a_component_and_no_matrix_grows(sparsity):
     _, structure = make(fixed=10)
-    pruner = Pruner(magnitude, structure, OneShot(sparsity), "hard")
+    pruner = Pruner(magnitude, structure, OneShot(sparsity))
     pruner.update(0)
     assert 0 <= pruner.achieved - sparsity < 26 / structure.total + 1e-9
     for name, mask in pruner.masks.items():
@@ -44,7 +45,7 @@ def test_the_size_is_met_within_a_component_and_no_matrix_grows(sparsity):
 def test_one_matrix_alone_is_its_truncated_decomposition():
     weight = torch.randn(9, 12, generator=torch.Generator().manual_seed(1))
     structure = Ranks({"w": Factors(*factorise(weight, 9))})
-    Pruner(magnitude, structure, OneShot(1 - 3 * 21 / 108), "hard").update(0)
+    Pruner(magnitude, structure, OneShot(1 - 3 * 21 / 108)).update(0)
     up, down = factorise(weight, 3)
     torch.testing.assert_close(product(structure, "w"), up @ down, rtol=1e-4, atol=1e-5)
 
@@ -72,13 +73,13 @@ def test_no_other_ranks_of_that_price_lose_less(budget):
 
 def test_turning_leaves_the_product_and_orders_the_components():
     matrices, structure = make()
-    for up, down in structure.factors.values():
+    for up, down in structure.pairs.values():
         mixing = torch.randn(up.shape[1], up.shape[1], generator=torch.Generator().manual_seed(2)) + 4 * torch.eye(
             up.shape[1]
         )
         up.copy_(up @ mixing)
         down.copy_(torch.linalg.inv(mixing) @ down)
-    scores = structure.scores(magnitude, torch.Generator())
+    scores = structure.scores(lambda name, strengths: magnitude(strengths))
     for name, weight in matrices.items():
         torch.testing.assert_close(product(structure, name), weight, rtol=1e-3, atol=1e-3)
         expected = torch.linalg.svdvals(weight).square()
@@ -87,10 +88,10 @@ def test_turning_leaves_the_product_and_orders_the_components():
 
 def test_ranks_never_rise_along_a_schedule():
     _, structure = make()
-    pruner, ranks = Pruner(magnitude, structure, Polynomial(0.0, 0.7, 0, 40, 4), "hard"), []
+    pruner, ranks = Pruner(magnitude, structure, Polynomial(0.0, 0.7, 0, 40, 4)), []
     generator = torch.Generator().manual_seed(3)
     for step in range(48):
-        for up, down in structure.factors.values():
+        for up, down in structure.pairs.values():
             for part in (up, down):
                 part += 0.01 * torch.randn(part.shape, generator=generator)
         pruner.update(step)
@@ -101,7 +102,7 @@ def test_ranks_never_rise_along_a_schedule():
 
 def test_changes_are_those_of_a_gate_on_each_component():
     _, structure = make()
-    up, down = structure.factors["wide"]
+    up, down = structure.pairs["wide"]
     up.requires_grad_()
     gate = torch.ones(6, requires_grad=True)
     x = torch.randn(7, 20, generator=torch.Generator().manual_seed(4))

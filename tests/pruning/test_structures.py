@@ -7,6 +7,7 @@ from prune_bench.pruning.allocation import ALLOCATIONS
 from prune_bench.pruning.criteria import magnitude, random
 from prune_bench.pruning.groups import remove_units
 from prune_bench.pruning.pruner import Pruner
+from prune_bench.pruning.revival import Free, Hard
 from prune_bench.pruning.schedules import OneShot, Repeated
 from prune_bench.pruning.structures import Weights
 
@@ -18,22 +19,24 @@ def test_weights_are_removed_to_the_exact_count_with_ties(criterion, allocation,
     targets = {"a": torch.randn(7, 11), "b": torch.randn(13)}
     targets["a"][:, ::2] = 0.0
     structure = Weights(targets, ALLOCATIONS[allocation])
-    masks = structure.select(structure.scores(criterion, torch.Generator().manual_seed(0)), sparsity)
+    masks = structure.select(
+        Pruner(criterion, structure, OneShot(sparsity)).rank(torch.Generator().manual_seed(0)), sparsity
+    )
     assert sum(int((~mask).sum()) for mask in masks.values()) == round(sparsity * 90)
 
 
 def test_masks_are_nested_in_sparsity():
-    structure = Weights({"a": torch.randn(500)}, ALLOCATIONS["global"])
-    scores = structure.scores(magnitude, torch.Generator())
+    structure = Weights({"a": torch.randn(500)})
+    scores = Pruner(magnitude, structure, OneShot(0.5)).rank(torch.Generator())
     half, most = (structure.select(scores, sparsity)["a"] for sparsity in (0.5, 0.6))
     assert bool((half | ~most).all())
 
 
 def test_random_masks_follow_the_seed():
-    structure = Weights({"a": torch.randn(500)}, ALLOCATIONS["global"])
+    structure = Weights({"a": torch.randn(500)})
     draws = []
     for seed in (0, 0, 1):
-        pruner = Pruner(random, structure, OneShot(0.5), "hard", seed)
+        pruner = Pruner(random, structure, OneShot(0.5), seed=seed)
         pruner.update(0)
         draws.append(pruner.masks.checksum())
     assert draws[0] == draws[1] != draws[2]
@@ -61,9 +64,9 @@ def test_a_large_unit_goes_in_exchange_for_small_ones():
 
 
 def test_free_units_move_between_draws_and_hard_ones_do_not():
-    for revival, expected in (("hard", 0.0), ("free", 5.0)):
+    for revival, expected in ((Hard(), 0.0), (Free(), 5.0)):
         weight = torch.tensor([1.0, 2.0, 3.0, 4.0])
-        pruner = Pruner(magnitude, Weights({"w": weight}, ALLOCATIONS["global"]), Repeated(0.5, 10), revival)
+        pruner = Pruner(magnitude, Weights({"w": weight}), Repeated(0.5, 10), revival)
         pruner.update(0)
         weight[0] = 5.0
         pruner.update(1)

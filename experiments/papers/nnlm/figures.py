@@ -37,7 +37,7 @@ BEST_OF_EACH = (
 def by_method(extended: tuple[float, ...] = ()) -> tuple[Line, ...]:
     """A line a method; those that take a fit for each size at the chosen sizes, and on request at `extended` ones."""
     fitted = partial(Line, sparsities=CHOSEN, extended=extended)
-    kinds = {method: Line if ALL[method].family == "gradual" else fitted for method in METHODS}
+    kinds = {method: Line if "intermediate" in ALL[method].knobs else fitted for method in METHODS}
     return (
         *(kind(method, delivering(SIZES)) for method, kind in kinds.items()),
         Line(BEST, delivering(), "Gradual, Taylor, straight", (STRAIGHT,)),

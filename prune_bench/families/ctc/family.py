@@ -37,21 +37,22 @@ class CtcExperiment(SpeechExperiment):
 
     def open(self, cache: Path, progress: bool) -> Corpus:
         """Pretraining reads speech without text."""
-        made = prepare_unlabelled if self.config.method == "pretraining" else prepare
+        made = prepare if find_method(self.config.method).supervised else prepare_unlabelled
         return made(self.config, cache, progress)
 
     def make_task(self, corpus: Corpus, fit: FitConfig, folder: Path) -> CtcTask | PretrainingTask:
-        if self.config.method == "pretraining":
+        if not find_method(self.config.method).supervised:
             return make_pretraining(self.config, corpus.splits["train"], folder)
         config, source = self.config, published(self.config.pretraining, self.config.encoder.size)
-        if config.method == "scratch":
-            raise ValueError("method=scratch is of task=transducer: compare with method=unpretrained")
+        method = find_method(config.method)
+        if method.is_narrow:
+            raise ValueError(f"method={method.name} is of task=transducer: compare with method=unpretrained")
         weights = load_pretrained(source) if source else None
         arch = replace(weights.arch if weights else make_arch(config.encoder), vocabulary=corpus.tokenizer.size)
         model = make_model(arch, config.finetuning)
-        if weights and config.method != "unpretrained":
+        if weights and method.start != "random":
             self.adopt(model, weights)
-        tuning = replace(config.finetuning, head_only=0.0) if find_method(config.method).unfrozen else config.finetuning
+        tuning = replace(config.finetuning, head_only=0.0) if method.unfrozen else config.finetuning
         return CtcTask(model, fit, config.features, tuning, config.seed, corpus.tokenizer)
 
     def adopt(self, model: Wav2Vec2, source: Wav2Vec2) -> None:
@@ -75,7 +76,7 @@ class CtcExperiment(SpeechExperiment):
         """With the convolutions' float32 output, where it depends on one utterance alone and is not too large."""
         store, config = corpus.splits["train"], self.config
         size = sum(frames_of(model.arch.convs, samples) for samples in store.lengths) * model.arch.convs[-1][0] * 4
-        alone = model.arch.norm == "layer_norm" and config.method not in ("pretraining", "unpretrained")
+        alone = model.arch.norm == "layer_norm" and find_method(config.method).start != "random"
         if not alone or size > config.execution.feature_cache_gb * 1e9:
             return corpus
         scaled = [model.arch.epsilon] if model.arch.normalize else []

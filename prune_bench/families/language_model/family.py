@@ -24,6 +24,7 @@ from prune_bench.measurement.perplexity import measure_perplexity
 from prune_bench.measurement.size import kept_fractions
 from prune_bench.models.arch import BlockArch
 from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch
+from prune_bench.pruning.methods import find_method
 from prune_bench.tasks.language_model import LanguageModelTask
 
 JUDGED = ("dev", "test")
@@ -41,7 +42,7 @@ class LanguageModelExperiment(Experiment):
 
     def make_task(self, corpus: TextCorpus, fit: FitConfig, folder: Path) -> LanguageModelTask:
         lm, arch = self.config.lm, make_arch(self.config.lm, corpus.tokenizer)
-        if self.config.method == "scratch":
+        if find_method(self.config.method).is_narrow:
             arch = shrink(arch, self.config.sparsity)
         return LanguageModelTask(LanguageModel(arch, lm.dropout), fit, self.config.seed)
 

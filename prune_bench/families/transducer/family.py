@@ -25,6 +25,7 @@ from prune_bench.measurement.flops import count_flops
 from prune_bench.measurement.latency import speech, time_models
 from prune_bench.models.arch import ConformerArch, TransducerArch
 from prune_bench.models.transducer import Transducer
+from prune_bench.pruning.methods import find_method
 from prune_bench.tasks.transducer import TransducerTask
 
 
@@ -35,7 +36,7 @@ class TransducerExperiment(SpeechExperiment):
         config, model, tokenizer = self.config, self.config.model, corpus.tokenizer
         arch = TransducerArch.from_config(model, config.features.mels, tokenizer.size)
         arch = replace(arch, tokenizer=tokenizer_digest(tokenizer))
-        if config.method == "scratch":
+        if find_method(config.method).is_narrow:
             arch = shrink(arch, config.sparsity)
         return TransducerTask(
             arch,

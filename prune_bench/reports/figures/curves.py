@@ -105,9 +105,9 @@ def _draw_panel(axes: Axes, curves: Sequence[Curve], quantity: str, split: str) 
         x, rates = zip(*found, strict=True)
         y = [rate.mean for rate in rates]
         bars = [[abs(rate.mean - getattr(rate, side)) for rate in rates] for side in ("low", "high")]
-        face = "white" if curve.method == "continue_ft" else colour
+        face = "white" if METHODS[curve.method].continues else colour
         axes.errorbar(x, y, bars, color=colour, elinewidth=0.8, linewidth=1.6, marker=marker, markersize=5, mfc=face)
-        if METHODS[curve.method].family == "none" and len(curve.points) == 1:
+        if not METHODS[curve.method].removes and len(curve.points) == 1:
             axes.axhline(y[0], color=colour, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
         ends.append((curve.label, y[0], colour))
     axes.invert_xaxis()

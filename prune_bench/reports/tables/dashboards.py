@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
 from prune_bench.files import write_text
+from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.figures.curves import AXES, SPLITS, Curve, describe_axis
 from prune_bench.reports.pages.sheets import Sheet, to_html
 from prune_bench.reports.pages.styles import FAINT, INK, METHOD_STYLES, RULE
@@ -105,7 +106,7 @@ def _trace(curve: Curve, quantity: str, split: str, legend: bool) -> go.Scatter:
     points = sorted((point for point in curve.points if quantity in point.x), key=lambda point: point.x[quantity])
     rates = [point.y[split] for point in points]
     colour, marker = METHOD_STYLES[curve.method]
-    symbol = SYMBOLS[marker] + ("-open" if curve.method == "continue_ft" else "")
+    symbol = SYMBOLS[marker] + ("-open" if METHODS[curve.method].continues else "")
     bars: dict[str, Any] = {
         "array": [(rate.high or rate.mean) - rate.mean for rate in rates],
         "arrayminus": [rate.mean - (rate.low or rate.mean) for rate in rates],

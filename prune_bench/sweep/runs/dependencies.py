@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 
 from prune_bench.config import Config, FitConfig
 from prune_bench.families import family_of
 from prune_bench.identity import identity, sections
-from prune_bench.pruning.methods import find_method
-from prune_bench.pruning.schedules import read_sizes, round_targets
-
-WHOLE = ("dense", "continue_ft", "unpretrained")
-SINGLE = ("weights", "weights+biases")
-STARTS = ("random", "pretrained", "dense")
+from prune_bench.pruning.axes import MASKS
+from prune_bench.pruning.knobs import read_sparsities
+from prune_bench.pruning.methods import ROUND, SINGLE, find_method
+from prune_bench.pruning.plans import Iteratively
 
 
 def normalise(config: Config) -> Config:
@@ -22,14 +21,15 @@ def normalise(config: Config) -> Config:
         ValueError: a method that removes something is not told how much, or too little for its stages.
     """
     method = find_method(config.method)
-    if config.method in WHOLE:
+    if not method.sized:
         return replace(config, sparsity=0.0)
     if config.sparsity == 0:
         raise ValueError(f"method={config.method} removes a fraction of the model: add for example sparsity=0.5")
-    staged = method.start not in STARTS
-    if staged and config.sparsity <= method.options["behind"]:
-        raise ValueError(f"method={config.method} starts at {method.options['behind']:g} less: give a larger sparsity")
-    if (staged or method.ranked == "rounds") and config.pruning.structure not in SINGLE:
+    if method.means == MASKS:
+        method.check_structure(config.pruning.structure, f"method={config.method}")
+    if method.staged and config.sparsity <= method.behind:
+        raise ValueError(f"method={config.method} starts at {method.behind:g} less: give a larger sparsity")
+    if (method.staged or method.mask_source == "rounds") and config.pruning.structure not in SINGLE:
         raise ValueError(f"method={config.method} removes single weights: add pruning.structure=weights")
     return config
 
@@ -58,35 +58,35 @@ def initial_run(config: Config) -> Config | None:
         return None
     if method.start == "dense":
         return dense_of(config)
-    if method.start not in STARTS:
-        return replace(config, method=method.start, sparsity=round(config.sparsity - method.options["behind"], 9))
+    if method.staged:
+        return replace(config, method=method.start, sparsity=round(config.sparsity - method.behind, 9))
     if pretraining := family_of(config).pretraining:
         return pretraining(config)
-    return None if config.method == "dense" else dense_of(config)
+    return None if method.is_dense else dense_of(config)
 
 
 def mask_run(config: Config) -> Config | None:
     """The run whose weights a run's first mask is drawn from; None where it is drawn from the initial weights."""
     method = find_method(config.method)
-    if method.ranked == "dense":
-        language = config.pruning.mask_language if "mask_language" in method.knobs else ""
+    if method.mask_source in ("dense", "language"):
+        language = config.pruning.mask_language if method.mask_source == "language" else ""
         source = dense_of(config)
         return replace(source, corpus=replace(config.corpus, language=language or config.corpus.language))
-    if method.ranked == "rounds" and config.sparsity:
-        before = (0.0, *round_targets(config.sparsity, config.pruning.imp_step))[-2]
-        return replace(config, method="imp_round", sparsity=before)
+    if isinstance(method.schedule, Iteratively) and method.mask_source == "rounds" and config.sparsity:
+        before = (0.0, *method.schedule.targets(config.sparsity, config.pruning))[-2]
+        return replace(config, method=ROUND, sparsity=before)
     return None
 
 
 def intermediate_sparsities(config: Config) -> list[float]:
     """The smaller sparsities at which a gradual run also saves its model, in rising order."""
     gradual = "intermediate" in find_method(config.method).knobs
-    return read_sizes(config.pruning.intermediate, below=config.sparsity) if gradual else []
+    return read_sparsities(config.pruning.intermediate, below=config.sparsity) if gradual else []
 
 
 def gradual_run(config: Config) -> Config | None:
     """The gradual run to a larger sparsity that saves this run's model on its way; None for a run with its own fit."""
-    sizes = read_sizes(config.pruning.intermediate) if "intermediate" in find_method(config.method).knobs else []
+    sizes = read_sparsities(config.pruning.intermediate) if "intermediate" in find_method(config.method).knobs else []
     return replace(config, sparsity=max(sizes)) if config.sparsity in sizes and config.sparsity < max(sizes) else None
 
 
@@ -108,17 +108,15 @@ def with_dependencies(config: Config) -> list[Config]:
 def fine_tunings(config: Config) -> list[Config]:
     """The supervised fits that lead to a run's model, its own last: what a method costs."""
     gradual = gradual_run(config)
-    return [run for run in with_dependencies(config) if run.method != "pretraining" and run != gradual]
+    return [run for run in with_dependencies(config) if find_method(run.method).supervised and run != gradual]
 
 
 def fit_config(config: Config) -> FitConfig:
     """The configuration of a run's fit: that of the dense or the final fit, as its method says, or of one IMP round."""
-    if config.method == "pretraining":
-        return config.pretraining.fit
-    if config.method == "imp_round":
-        return replace(config.final, steps=max(1, round(config.pruning.round * config.final.steps)))
-    fit: FitConfig = getattr(config, find_method(config.method).fit)
-    return fit
+    method = find_method(config.method)
+    fit: FitConfig = attrgetter(method.fit)(config)
+    share = getattr(config.pruning, method.share) if method.share else 1.0
+    return replace(fit, steps=max(1, round(share * fit.steps)))
 
 
 def run_id(config: Config) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from prune_bench.config import Config
 from prune_bench.families import family_of
 from prune_bench.identity import identity
+from prune_bench.pruning.methods import find_method
 from prune_bench.sweep.runs.dependencies import run_id
 
 READY = "ready"
@@ -19,8 +20,8 @@ def run_folder(config: Config) -> Path:
 def corpus_folder(config: Config) -> Path:
     """Configuration and log of preparing a corpus; the features themselves are in the cache."""
     name, sections = config.corpus.name, family_of(config).data
-    if config.method == "pretraining":
-        name, sections = "pretraining", ("pretraining", "features")
+    if not find_method(config.method).supervised:
+        name, sections = config.method, ("pretraining", "features")
     return Path(config.execution.output) / "corpora" / f"{name}-{identity(config, *sections)}"
 
 

@@ -17,26 +17,23 @@ from lightning.pytorch.plugins.environments import ClusterEnvironment, Lightning
 from torch import nn
 
 from prune_bench.artefacts import load_model, save_model
-from prune_bench.callbacks import OMP, RP, Gradual, PruningCallback, callbacks_for
+from prune_bench.callbacks import MaskPruning, PruningCallback
 from prune_bench.compaction import largest_difference
 from prune_bench.config import Config, FitConfig
 from prune_bench.families import experiment_of
 from prune_bench.files import write_file, write_text
 from prune_bench.pruning import Infeasible
-from prune_bench.pruning.masks import MaskSet
-from prune_bench.pruning.methods import find_method
 from prune_bench.sweep.runs.dependencies import (
     fine_tunings,
     fit_config,
     gradual_run,
     initial_run,
     intermediate_sparsities,
-    mask_run,
-    run_id,
 )
 from prune_bench.sweep.runs.folders import cache_folder, run_folder
 from prune_bench.sweep.runs.rows import read_row
 from prune_bench.sweep.stages.loggers import MetricsLogger, make_loggers, step_by_updates
+from prune_bench.sweep.stages.methods import callbacks_for, first_mask
 from prune_bench.sweep.stages.progress import Reporter
 from prune_bench.tasks.training import TrainingTask
 
@@ -118,7 +115,7 @@ def fit(config: Config, corpus: Any, report: Reporter) -> bool:
 def save_sizes(folder: Path, model: nn.Module, callbacks: list[Callback], summary: dict[str, Any]) -> None:
     """Save the models of a gradual fit's intermediate sparsities, each with its share of the updates and seconds."""
     for callback in callbacks:
-        if isinstance(callback, Gradual):
+        if isinstance(callback, MaskPruning):
             for size, (updates, smaller) in callback.export_sizes(model).items():
                 share = round(summary["seconds"] * updates / summary["updates"], 1)
                 save_model(smaller, folder / f"{size:g}" / "model")
@@ -164,17 +161,6 @@ def make_task(config: Config, corpus: Any) -> TrainingTask:
     task.earlier = sum(fit_config(run).steps for run in fine_tunings(config)[:-1])
     task.cycles = len(intermediate_sparsities(config)) + 1
     return task
-
-
-def first_mask(config: Config, model: nn.Module) -> MaskSet | None:
-    """The mask that a run begins with; None where its callback draws it from the initial weights."""
-    options: dict[str, Any] = {"structure": config.pruning.structure, "seed": config.seed}
-    if find_method(config.method).ranked == "chance":
-        return RP(config.sparsity, **options).choose(model)
-    source, initial = mask_run(config), initial_run(config)
-    if source is None or (initial is not None and run_id(source) == run_id(initial)):
-        return None
-    return OMP(config.sparsity, **options).choose(load_model(run_folder(source) / "model"))
 
 
 def make_trainer(config: Config, folder: Path, callbacks: list[Callback]) -> Trainer:

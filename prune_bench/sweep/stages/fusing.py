@@ -41,7 +41,7 @@ def measure_fused(model: LanguageModel, config: Config, corpus: TextCorpus, devi
     encoded = read_encoded(recogniser, config, corpus)
     chosen = read_weights(recogniser, config, corpus, encoded, device)
     fusion = Fusion(model.to(device), chosen["weight"], chosen["internal"])
-    dense, words = config.method == "dense", corpus.splits["train"].words
+    dense, words = config == dense_of(config), corpus.splits["train"].words
     judged = {split: part for split, part in encoded.items() if dense or split.startswith("test")}
     row: Row = {
         "fusion": chosen,

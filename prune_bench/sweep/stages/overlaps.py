@@ -13,6 +13,7 @@ from prune_bench.config import Config, from_dict
 from prune_bench.files import write_text
 from prune_bench.models.pretrained import load_pretrained, published
 from prune_bench.pruning.masks import MaskSet, iou
+from prune_bench.pruning.methods import find_method
 from prune_bench.sweep.runs.dependencies import initial_run, run_id
 from prune_bench.sweep.runs.files import read_json
 from prune_bench.sweep.runs.folders import run_folder
@@ -25,7 +26,7 @@ FILE = "overlaps.json"
 
 def compared_runs(rows: list[Row]) -> list[Row]:
     """The finished dense rows."""
-    return [row for row in rows if row["status"] == "done" and row["method"] == "dense"]
+    return [row for row in rows if row["status"] == "done" and find_method(row["method"]).is_dense]
 
 
 def is_compared(folder: Path, rows: list[Row]) -> bool:

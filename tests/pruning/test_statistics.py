@@ -7,12 +7,11 @@ import torch
 from torch import nn
 
 from prune_bench.models.transformer_lm import LanguageModel
-from prune_bench.pruning.allocation import ALLOCATIONS
 from prune_bench.pruning.criteria import taylor
-from prune_bench.pruning.evidence import HORIZON, Evidence
 from prune_bench.pruning.groups import Groups, output_factors
 from prune_bench.pruning.pruner import Pruner
 from prune_bench.pruning.schedules import OneShot
+from prune_bench.pruning.statistics import HORIZON, GradientSquares
 from prune_bench.pruning.structures import Weights
 from prune_bench.pruning.targets import find_targets
 from tests.helpers.text import make_model
@@ -25,41 +24,41 @@ def backward(model: LanguageModel, seed: int) -> None:
 
 
 def test_squares_are_averaged_batch_by_batch():
-    evidence = Evidence()
+    squares = GradientSquares()
     for value in (1.0, -3.0):
-        evidence.add([("w", torch.tensor([value, 2.0]))])
-    assert evidence.means()["w"].tolist() == [5.0, 4.0]
+        squares.add([("w", torch.tensor([value, 2.0]))])
+    assert squares.means()["w"].tolist() == [5.0, 4.0]
 
 
 def test_old_batches_fade_behind_the_horizon():
-    evidence = Evidence()
+    squares = GradientSquares()
     for _ in range(HORIZON):
-        evidence.add([("w", torch.tensor([1.0]))])
-    assert float(evidence.means()["w"]) == pytest.approx(1.0, rel=1e-5)
+        squares.add([("w", torch.tensor([1.0]))])
+    assert float(squares.means()["w"]) == pytest.approx(1.0, rel=1e-5)
     for _ in range(HORIZON):
-        evidence.add([("w", torch.tensor([0.0]))])
-    assert float(evidence.means()["w"]) == pytest.approx((1 - 1 / HORIZON) ** HORIZON, rel=1e-3)
+        squares.add([("w", torch.tensor([0.0]))])
+    assert float(squares.means()["w"]) == pytest.approx((1 - 1 / HORIZON) ** HORIZON, rel=1e-3)
 
 
 def test_batches_share_one_buffer_of_the_size_of_the_weights():
-    evidence, change = Evidence(), torch.randn(5, 3)
-    evidence.add([("w", change)])
-    before = evidence.squares["w"].data_ptr()
-    evidence.add([("w", change)])
-    assert [(one.shape, one.dtype, one.data_ptr()) for one in evidence.squares.values()] == [
+    squares, change = GradientSquares(), torch.randn(5, 3)
+    squares.add([("w", change)])
+    before = squares.squares["w"].data_ptr()
+    squares.add([("w", change)])
+    assert [(one.shape, one.dtype, one.data_ptr()) for one in squares.squares.values()] == [
         (change.shape, torch.float32, before)
     ]
 
 
 def test_scaled_losses_count_as_unscaled():
-    plain, scaled = Evidence(), Evidence()
+    plain, scaled = GradientSquares(), GradientSquares()
     plain.add([("w", torch.tensor([0.5, 2.0]))])
     scaled.add([("w", torch.tensor([0.5, 2.0]) * 1024)], scale=1024)
     torch.testing.assert_close(plain.means(), scaled.means())
 
 
 def test_without_a_gradient_nothing_is_known():
-    pruner = Pruner(taylor, Weights({"w": torch.randn(6)}, ALLOCATIONS["global"]), OneShot(0.5), "hard")
+    pruner = Pruner(taylor, Weights({"w": torch.randn(6)}), OneShot(0.5))
     with pytest.raises(ValueError, match="no gradient yet"):
         pruner.update(0)
 
@@ -69,12 +68,12 @@ def test_weights_are_ranked_as_by_hand():
     torch.manual_seed(0)
     layer, x, y = nn.Linear(6, 4, bias=False), torch.randn(10, 6), torch.randn(10, 4)
     (layer(x) - y).square().sum().backward()
-    structure = Weights({"w": layer.weight}, ALLOCATIONS["global"])
-    pruner = Pruner(taylor, structure, OneShot(0.5), "hard")
+    structure = Weights({"w": layer.weight})
+    pruner = Pruner(taylor, structure, OneShot(0.5))
     pruner.observe()
     gradient = 2 * (x @ layer.weight.detach().T - y).T @ x
     expected = (gradient * layer.weight.detach()).square()
-    torch.testing.assert_close(pruner.evidence.means()["w"], expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(pruner.statistics.means()["w"], expected, rtol=1e-4, atol=1e-4)
     pruner.update(0)
     assert set(expected[~pruner.masks["w"]].tolist()) == set(expected.flatten().sort().values[:12].tolist())
 
@@ -124,9 +123,9 @@ def test_units_are_ranked_by_what_they_matter_for_each_weight():
 
 
 def test_state_survives():
-    evidence, again = Evidence(), Evidence()
+    squares, again = GradientSquares(), GradientSquares()
     for seed in range(3):
-        evidence.add([("w", torch.randn(4, generator=torch.Generator().manual_seed(seed)))])
-    again.load_state_dict(evidence.state_dict())
+        squares.add([("w", torch.randn(4, generator=torch.Generator().manual_seed(seed)))])
+    again.load_state_dict(squares.state_dict())
     assert again.batches == 3
-    assert torch.equal(again.means()["w"], evidence.means()["w"])
+    assert torch.equal(again.means()["w"], squares.means()["w"])
