@@ -6,10 +6,12 @@ of a language model take the (1, tokens) of one sentence as int64.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnxruntime
@@ -19,7 +21,7 @@ from torch import Tensor, nn
 from prune_bench.models.transducer import Transducer
 from prune_bench.models.transformer_lm import LanguageModel
 
-OPSET = 17
+OPSET = 18
 EXAMPLE_FRAMES = 96
 
 
@@ -80,26 +82,37 @@ def _frames(width: int) -> Tensor:
 
 
 def _export(model: nn.Module, function: Callable[[Tensor], Tensor], example: Tensor, path: Path) -> Path:
-    """Trace `function` of a model in eval mode. The file appears whole or not at all.
-
-    By the tracing exporter: the one on torch.export takes ten times as long for graphs that run no faster, and a table
-    exports every model.
-    """
+    """Export `function` of a model in eval mode through torch.export. The file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     training = model.training
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, _quiet(), torch.no_grad():
         temporary = Path(folder) / path.name
-        torch.onnx.export(
+        program = torch.onnx.export(
             _Part(model, function).eval(),
             (example,),
-            temporary,
             input_names=["input"],
             output_names=["output"],
-            dynamic_axes={"input": {1: "frames"}, "output": {1: "output_frames"}},
+            dynamic_shapes=({1: "frames"},),
             opset_version=OPSET,
-            dynamo=False,
+            dynamo=True,
+            verbose=False,
         )
+        assert program is not None
+        program.save(temporary, external_data=False)
         os.replace(temporary, path)
     model.train(training)
     return path
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says of its own parts: operators of absent packages, types that torch will rename."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"copyreg|torch\.")
+            yield
+    finally:
+        logger.setLevel(level)
