@@ -31,6 +31,7 @@ LAYERS = [
     {"decoding", "distillation", "compaction", "artefacts", "export"},
     {"tasks", "callbacks", "measurement"},
     {"families.*"},
+    {"plugins"},
     {"sweep", "reports"},
 ]
 # The rooms of a package that has some, lowest first; what lies beside them may import all.

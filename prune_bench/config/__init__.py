@@ -45,9 +45,10 @@ __all__ = [
 
 @dataclass
 class Config:
-    """One run, completely."""
+    """One run, completely. `plugins` are modules, joined with `+`, that every process of it imports."""
 
     preset: str = "tiny"
+    plugins: str = ""
     task: str = "transducer"
     method: str = "dense"
     sparsity: float = 0.0
@@ -75,14 +76,14 @@ def to_dict(config: Any) -> dict[str, Any]:
     return asdict(config)
 
 
-def from_dict(values: dict[str, Any]) -> Config:
-    """The Config whose `to_dict` gave `values` in this version or an earlier one.
+def from_dict(values: dict[str, Any], kind: type[Config] = Config) -> Config:
+    """The configuration of class `kind` whose `to_dict` gave `values` in this version or an earlier one.
 
     Raises:
         ValueError: a key that no version has, or a value of the wrong type.
     """
     try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), translate(values)))
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), translate(values)))
     except OmegaConfBaseException as error:
         raise ValueError(f"not a run configuration: {str(error).splitlines()[0]}") from None
     assert isinstance(config, Config)

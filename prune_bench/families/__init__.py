@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from prune_bench.config import Config
+from collections.abc import Mapping
+from typing import Any
+
+from prune_bench.config import Config, from_dict
 from prune_bench.families.record import Experiment, Family
 from prune_bench.registry import Registry, suggest
 
@@ -14,9 +17,10 @@ FAMILIES: Registry[Family] = Registry(
         "ctc": "prune_bench.families.ctc.family",
         "language_model": "prune_bench.families.language_model.family",
     },
+    group="prune_bench.families",
 )
 
-__all__ = ["FAMILIES", "Experiment", "Family", "experiment_of", "family_of", "preset"]
+__all__ = ["FAMILIES", "Experiment", "Family", "experiment_of", "family_of", "preset", "read_values"]
 
 
 def family_of(config: Config) -> Family:
@@ -27,6 +31,11 @@ def family_of(config: Config) -> Family:
 def experiment_of(config: Config) -> Experiment:
     """What a sweep asks about the model that `config` describes."""
     return family_of(config).experiment(config)
+
+
+def read_values(values: Mapping[str, Any]) -> Config:
+    """The configuration whose `to_dict` gave `values`, of the class of its family."""
+    return from_dict(dict(values), FAMILIES.find(values.get("task", "transducer")).config)
 
 
 def preset(name: str, task: str = "transducer") -> Config:

@@ -92,6 +92,7 @@ class Family:
             Without it nothing is pretrained, and pruning starts from the dense model.
         recogniser: The run of the recogniser that its models can be fused with.
         encoder_frames: How many frames an encoder makes of those of an utterance.
+        dataset: What its rows, folders and tables call the data.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Family:
     pretraining: Callable[[Config], Config | None] | None = None
     recogniser: Callable[[Config], Config] | None = None
     encoder_frames: Callable[[Config, int], int] = lambda config, frames: frames
+    dataset: Callable[[Config], str] = lambda config: config.corpus.name
 
     @property
     def saved_as(self) -> str:

@@ -79,6 +79,11 @@ def main(folder: Path, stage: str = "run") -> int:
         except Infeasible:
             pass  # rank 0 records it
         return 0
+    try:
+        read_config(folder)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
     with FileLock(folder / ".lock"):
         clear_progress(folder)
         forget_failure(folder)

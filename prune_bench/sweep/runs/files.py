@@ -8,8 +8,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from prune_bench.config import Config, from_dict, to_dict
+from prune_bench.config import Config, to_dict
+from prune_bench.families import read_values
 from prune_bench.files import write_text
+from prune_bench.plugins import load_plugins
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -25,10 +27,11 @@ def write_config(folder: Path, config: Config) -> None:
 
 
 def read_config(folder: Path) -> Config:
-    """The configuration a folder was made for. ValueError when there is none."""
+    """The configuration of a run's folder, whose plugins are imported. ValueError when there is none."""
     path = folder / "config.yaml"
     if not path.exists():
         raise ValueError(f"{path} is missing: start the run with experiments/sweep.py")
     values = OmegaConf.to_container(OmegaConf.load(path))
     assert isinstance(values, dict)
-    return from_dict({str(key): value for key, value in values.items()})
+    load_plugins(str(values.get("plugins", "")))
+    return read_values({str(key): value for key, value in values.items()})

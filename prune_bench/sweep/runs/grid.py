@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from prune_bench.config import Config, CorpusConfig
@@ -11,6 +11,7 @@ from prune_bench.config.data import LANGUAGE
 from prune_bench.families import preset
 from prune_bench.identity import fingerprint
 from prune_bench.overrides import expand_grid, override, parse_overrides, with_updates
+from prune_bench.plugins import load_plugins
 from prune_bench.pruning.methods import ALIASES, METHODS
 from prune_bench.registry import suggest
 from prune_bench.sweep.runs.dependencies import dense_of, normalise, run_id
@@ -48,12 +49,15 @@ def read_grid(arguments: Sequence[str], tables: Mapping[str, Asked]) -> Grid:
     Raises ValueError, with a suggestion, for an unknown key or value and for words that contradict each other.
     """
     overrides = parse_overrides(arguments)
+    plugins = "+".join(overrides.pop("plugins", []))
+    load_plugins(plugins)
     table = _single(overrides, "table", "")
     asked = _table_of(table, tables) if table else None
     task = asked.task if asked else TRANSDUCER
     if asked and overrides.get("task", [task]) != [task]:
         raise ValueError(f"table={table} is of task={task}: leave out task=")
-    base = preset(_single(overrides, "preset", "tiny"), _single(overrides, "task", task))
+    named = preset(_single(overrides, "preset", "tiny"), _single(overrides, "task", task))
+    base = replace(named, plugins=plugins)
     if asked and hasattr(asked, "narrowed"):
         words = {key: overrides.pop(key) for key in ("languages", "sparsity") if key in overrides}
         asked = asked.narrowed(base.preset, words, overrides.get("corpus.name", [base.corpus.name])[0])

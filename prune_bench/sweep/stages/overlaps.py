@@ -9,7 +9,8 @@ from typing import Any
 
 from prune_bench.artefacts import load_model
 from prune_bench.callbacks import OMP, RP
-from prune_bench.config import Config, from_dict
+from prune_bench.config import Config
+from prune_bench.families import read_values
 from prune_bench.files import write_text
 from prune_bench.models.pretrained import load_pretrained, published
 from prune_bench.pruning.masks import MaskSet, iou
@@ -42,7 +43,7 @@ def compare_table(folder: Path, config: Config, report: Reporter) -> None:
     """
     rows, groups = compared_runs(read_rows(folder / "rows.jsonl")), dict[str, dict[str, MaskSet]]()
     for done, row in enumerate(rows, start=1):
-        run = from_dict(row["config"])
+        run = read_values(row["config"])
         masks = groups.setdefault(run_id(replace(run, corpus=replace(run.corpus, language=""))), {})
         if not masks:
             start = start_model(run)
