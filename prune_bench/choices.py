@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import is_dataclass
 from typing import Any
 
 from prune_bench.config import Config, CorpusConfig, FitConfig
+from prune_bench.data.corpora import CORPORA
 from prune_bench.families import FAMILIES, family_of
 from prune_bench.pruning.knobs import KNOB_CHOICES, check_knobs
 
-ENGLISH = ("fsdd", "librispeech")
+FOR_ALL = ("name", "language", "joint", "targets", "on_bad")
 OF_FITS = {"precision": ("auto", "32-true", "bf16-mixed"), "schedule": ("cosine", "tri_stage")}
-CORPORA = ("espeak", "fsdd", "librispeech", "commonvoice", "manifest")
 COMMON: dict[str, tuple[str, ...]] = {
-    "corpus.name": CORPORA,
     "corpus.on_bad": ("fail", "skip"),
     "corpus.targets": ("words", "phones"),
     "corpus.labels": ("", "10min", "1h", "10h"),
     "features.kind": ("log_mel", "waveform"),
     "tokenizer.kind": ("characters", "sentencepiece", "words"),
-    "pretraining.corpus": CORPORA,
     **{f"pruning.{knob}": choices for knob, choices in KNOB_CHOICES.items()},
     "wandb.mode": ("offline", "online", "disabled"),
     "execution.launcher": ("local", "slurm"),
@@ -29,7 +27,7 @@ COMMON: dict[str, tuple[str, ...]] = {
 
 def choices(config: Config) -> dict[str, tuple[str, ...]]:
     """The values that a key may have, where not any will do: common ones, each family's, those of every fit."""
-    found = {"task": FAMILIES.names, **COMMON}
+    found = {"task": FAMILIES.names, **dict.fromkeys(("corpus.name", "pretraining.corpus"), CORPORA.names), **COMMON}
     for family in FAMILIES:
         found |= family.choices
     return found | {f"{name}.{key}": known for name, _ in fits(config) for key, known in OF_FITS.items()}
@@ -66,7 +64,18 @@ def check(config: Config) -> None:
 
 
 def check_language(corpus: CorpusConfig) -> None:
-    """Raise ValueError where a corpus does not have the language that is asked of it."""
+    """Raise ValueError where a corpus does not have a language that is asked of it."""
+    known = CORPORA.find(corpus.name).languages
     asked = corpus.joint or corpus.language
-    if corpus.name in ENGLISH and asked != "en":
-        raise ValueError(f"corpus.language={asked}: {corpus.name} is English; add for example corpus=commonvoice")
+    if known and not set(asked.split("+")) <= set(known):
+        remedy = "add for example corpus=commonvoice"
+        raise ValueError(f"corpus.language={asked}: {corpus.name} has {', '.join(known)} alone; {remedy}")
+
+
+def check_options(corpus: CorpusConfig, given: Iterable[str]) -> None:
+    """Raise ValueError for keys of the section `corpus`, `given` in a command, that the corpus does not read."""
+    read = (*CORPORA.find(corpus.name).options, *FOR_ALL)
+    for key in given:
+        section, _, option = key.partition(".")
+        if section == "corpus" and option not in read and getattr(corpus, option) != getattr(CorpusConfig(), option):
+            raise ValueError(f"{key}: corpus.name={corpus.name} does not read it; it reads {', '.join(read)}")

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from prune_bench.choices import check, choices
+from prune_bench.choices import check, check_options, choices
 from prune_bench.config import Config
 from prune_bench.config.history import RENAMED
 from prune_bench.families import family_of
@@ -73,6 +73,7 @@ def override(base: Config, values: Mapping[str, Any]) -> Config:
     config = OmegaConf.to_object(merged)
     assert isinstance(config, Config)
     check(config)
+    check_options(config.corpus, values)
     return config
 
 

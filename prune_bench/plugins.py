@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
+from prune_bench.data.corpora import CORPORA
 from prune_bench.families import FAMILIES
 from prune_bench.registry import load
 
-REGISTRIES = (FAMILIES,)
+REGISTRIES = (FAMILIES, CORPORA)
 
 
 def load_plugins(names: str) -> None:

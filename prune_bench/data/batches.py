@@ -151,7 +151,7 @@ def place_of(trainer: lightning.Trainer) -> tuple[Callable[[], int], int, int]:
 
 
 class SpeechData(lightning.LightningDataModule):
-    """Training stream and dev-clean batches of one fit.
+    """Training stream of one fit, and batches of the first development split.
 
     The fit ends by `max_steps`, the stream never does; use `Trainer(use_distributed_sampler=False)`, as each process
     takes its own share. A resumed fit starts at the batch after its last optimiser step.
@@ -171,5 +171,5 @@ class SpeechData(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Batch]:
         assert self.trainer is not None
         rank, processes = self.trainer.global_rank, self.trainer.world_size
-        store = self.corpus.splits["dev-clean"]
+        store = next(iter(self.corpus.kind("dev").values()))
         return evaluation_batches(store, EVALUATION_FRAMES, self.corpus.tokenizer, rank, processes)

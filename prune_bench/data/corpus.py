@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from prune_bench.config import Config, CorpusConfig, FeatureConfig, TokenizerConfig
-from prune_bench.data.corpora import SPLITS
 from prune_bench.data.extraction import feature_stores
 from prune_bench.data.phones import with_phones
 from prune_bench.data.store import FeatureStore, describe, join, merge
@@ -20,7 +19,7 @@ from prune_bench.files import cached_file
 
 @dataclass(frozen=True)
 class Corpus:
-    """The five splits by name and the tokenizer trained on the training text.
+    """The splits by name, those of training, development and test, and the tokenizer trained on the training text.
 
     `front_end` is the training split as the output of a frozen front end, where that has been computed.
     """
@@ -28,6 +27,15 @@ class Corpus:
     splits: dict[str, FeatureStore]
     tokenizer: Tokenizer
     front_end: FeatureStore | None = None
+
+    def kind(self, kind: str) -> dict[str, FeatureStore]:
+        """The splits of a kind: `dev` or `test`."""
+        return {name: store for name, store in self.splits.items() if name.startswith(kind)}
+
+    @property
+    def judged(self) -> dict[str, FeatureStore]:
+        """Those that models are judged on."""
+        return {**self.kind("dev"), **self.kind("test")}
 
 
 def prepare(config: Config, cache: str | Path, progress: bool = True) -> Corpus:
@@ -43,7 +51,7 @@ def prepare(config: Config, cache: str | Path, progress: bool = True) -> Corpus:
         stores["train"] = join([labelled_stores(part, *options, splits=("train",))["train"] for part in parts])
     tokenizer = cached_tokenizer(config.tokenizer, inventory(config, stores), Path(cache))
     splits = {}
-    for split in SPLITS:
+    for split in stores:
         splits[split] = usable(split, stores[split], tokenizer, config)
         if splits[split].skipped:
             total = sum(splits[split].skipped.values())
@@ -58,11 +66,11 @@ def inventory(config: Config, stores: Mapping[str, FeatureStore]) -> list[str]:
     a phone set is given beforehand, and a rare one need not be spoken in ten minutes. Pieces are learned, not given.
     """
     given = config.corpus.labels and config.tokenizer.kind != "sentencepiece"
-    return [text for split in (SPLITS if given else ("train",)) for text in stores[split].texts]
+    return [text for split in (stores if given else ("train",)) for text in stores[split].texts]
 
 
 def labelled_stores(
-    corpus: CorpusConfig, features: FeatureConfig, cache: Path, progress: bool, splits: Sequence[str] = SPLITS
+    corpus: CorpusConfig, features: FeatureConfig, cache: Path, progress: bool, splits: Sequence[str] = ()
 ) -> dict[str, FeatureStore]:
     """Stores with words or phones as their texts."""
     stores = feature_stores(corpus, features, cache, progress, splits)

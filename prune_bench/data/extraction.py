@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from prune_bench.config import CorpusConfig, FeatureConfig
 from prune_bench.data.audio import FEATURES, BadUtterance, LogMel, Waveform
-from prune_bench.data.corpora import CORPORA, SPLITS, Source
+from prune_bench.data.corpora import CORPORA, Source
 from prune_bench.data.store import FeatureStore, Row, write_store
 from prune_bench.data.texts import normalize
 from prune_bench.files import cached_folder
@@ -91,16 +91,15 @@ def feature_stores(
     features: FeatureConfig,
     cache: Path,
     progress: bool = True,
-    splits: Sequence[str] = SPLITS,
+    splits: Sequence[str] = (),
 ) -> dict[str, FeatureStore]:
-    """Open the stores of `splits`, building under `cache` those that are not there yet."""
-    if corpus.name not in CORPORA:
-        raise ValueError(f"corpus.name={corpus.name!r} is unknown; choose one of {', '.join(CORPORA)}")
+    """Open the stores of `splits`, by default of all, building under `cache` those that are not there yet."""
+    spec = CORPORA.find(corpus.name)
     if corpus.on_bad not in ("fail", "skip"):
         raise ValueError(f"corpus.on_bad={corpus.on_bad!r} is unknown; choose fail or skip")
-    source = CORPORA[corpus.name](corpus, features)
+    source = spec.source(corpus, features)
     extractor = Extractor(source, features, corpus.on_bad == "skip")
-    paths = {split: cache / "features" / store_name(source, corpus, features, split) for split in splits}
+    paths = {split: cache / "features" / store_name(source, corpus, features, split) for split in splits or spec.splits}
     with ExitStack() as stack:
         workers = Workers(extractor, stack)
         for split, path in paths.items():

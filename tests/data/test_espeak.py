@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from prune_bench.config import CorpusConfig, FeatureConfig
-from prune_bench.data.corpora import SPLITS, espeak
+from prune_bench.data.corpora import espeak
 from prune_bench.data.corpora.espeak import RECIPES, Espeak
+from prune_bench.data.corpora.source import SPLITS
 from prune_bench.data.synthesizer import Request, synthesize
 
 CONFIG = CorpusConfig(train_utterances=45, dev_utterances=12, test_utterances=12)

@@ -10,8 +10,9 @@ import pytest
 import soundfile
 
 from prune_bench.config import CorpusConfig, FeatureConfig
-from prune_bench.data.corpora import SPLITS, fsdd
+from prune_bench.data.corpora import fsdd
 from prune_bench.data.corpora.fsdd import DEV, DIGITS, TEST, TRAINING, Fsdd, assign
+from prune_bench.data.corpora.source import SPLITS
 
 SPEAKERS = ["ada", "ben", "cleo"]
 

@@ -1,23 +1,21 @@
-"""Corpora by name; a new one is a class that follows `Source` and a line here."""
+"""Corpora by name; a new one is a module with a class that follows `Source` and its record, and a line here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from prune_bench.data.corpora.source import CorpusSpec, Source, Utterance
+from prune_bench.registry import Registry
 
-from prune_bench.config import CorpusConfig, FeatureConfig
-from prune_bench.data.corpora.commonvoice import CommonVoice
-from prune_bench.data.corpora.espeak import Espeak
-from prune_bench.data.corpora.fsdd import Fsdd
-from prune_bench.data.corpora.librispeech import LibriSpeech
-from prune_bench.data.corpora.manifest import Manifest
-from prune_bench.data.corpora.source import SPLITS, Source, Utterance
+CORPORA: Registry[CorpusSpec] = Registry(
+    "corpus.name",
+    "CORPUS",
+    {
+        "espeak": "prune_bench.data.corpora.espeak",
+        "fsdd": "prune_bench.data.corpora.fsdd",
+        "librispeech": "prune_bench.data.corpora.librispeech",
+        "commonvoice": "prune_bench.data.corpora.commonvoice",
+        "manifest": "prune_bench.data.corpora.manifest",
+    },
+    group="prune_bench.corpora",
+)
 
-CORPORA: dict[str, Callable[[CorpusConfig, FeatureConfig], Source]] = {
-    "espeak": Espeak,
-    "fsdd": Fsdd,
-    "librispeech": LibriSpeech,
-    "commonvoice": CommonVoice,
-    "manifest": Manifest,
-}
-
-__all__ = ["CORPORA", "SPLITS", "Source", "Utterance"]
+__all__ = ["CORPORA", "CorpusSpec", "Source", "Utterance"]

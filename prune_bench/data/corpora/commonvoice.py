@@ -11,7 +11,7 @@ from torch import Tensor
 
 from prune_bench.config import CorpusConfig, FeatureConfig
 from prune_bench.data.audio import BadUtterance, read_audio
-from prune_bench.data.corpora.source import Load, Utterance, chunks, subset_of
+from prune_bench.data.corpora.source import SUBSETS, CorpusSpec, Load, Utterance, chunks, subset_of
 from prune_bench.torchaudio_internals import CommonVoiceList
 
 PART = 100
@@ -68,3 +68,10 @@ class CommonVoice:
                 raise ValueError(f"{path}: no such list; set corpus.root to the folder of the languages' folders")
             self.datasets[listing] = CommonVoiceList(self.folder, path.name)
         return self.datasets[listing]
+
+
+CORPUS = CorpusSpec(
+    name="commonvoice",
+    source=CommonVoice,
+    options=("root", "labels", *SUBSETS),
+)

@@ -22,7 +22,7 @@ from torch import Tensor
 from prune_bench.config import CorpusConfig, FeatureConfig
 from prune_bench.data import grammar
 from prune_bench.data.audio import resample
-from prune_bench.data.corpora.source import Load, Utterance, chunks, count_of
+from prune_bench.data.corpora.source import COUNTS, CorpusSpec, Load, Utterance, chunks, count_of
 from prune_bench.data.degradation import Condition, Conditions, Range, degrade
 from prune_bench.data.phones import engine_name
 from prune_bench.data.synthesizer import Request, synthesize
@@ -126,3 +126,10 @@ def trim(samples: np.ndarray, margin: int) -> np.ndarray:
     """Cut digital silence at both ends to at most `margin` samples."""
     sounding = np.flatnonzero(samples)
     return samples[max(0, sounding[0] - margin) : sounding[-1] + 1 + margin]
+
+
+CORPUS = CorpusSpec(
+    name="espeak",
+    source=Espeak,
+    options=("labels", *COUNTS),
+)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from prune_bench.config import CorpusConfig, FeatureConfig
 from prune_bench.data.audio import read_audio, resample
-from prune_bench.data.corpora.source import Load, Utterance, chunks, count_of
+from prune_bench.data.corpora.source import COUNTS, CorpusSpec, Load, Utterance, chunks, count_of
 from prune_bench.data.degradation import Condition, Conditions, degrade
 
 VERSION = 1
@@ -132,3 +132,11 @@ def draw_text(kind: str, random: np.random.Generator) -> str:
         bounds = np.cumsum([*TEXT_SHARES.values()])
         if [*TEXT_SHARES][int(np.searchsorted(bounds, place, side="right"))] == kind:
             return text
+
+
+CORPUS = CorpusSpec(
+    name="fsdd",
+    source=Fsdd,
+    options=("root", "labels", *COUNTS),
+    languages=("en",),
+)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from prune_bench.config import CorpusConfig, FeatureConfig
 from prune_bench.data.audio import BadUtterance, read_audio
-from prune_bench.data.corpora.source import Load, Utterance, chunks, subset_of
+from prune_bench.data.corpora import source
+from prune_bench.data.corpora.source import CorpusSpec, Load, Utterance, chunks, subset_of
 from prune_bench.torchaudio_internals import LibriLightSubset, LibriSpeechSubset
 
 PART = 100
@@ -76,3 +77,11 @@ def open_subset(root: Path, subset: str, download: bool) -> Subset:
         raise ValueError(f"{missing}; set corpus.root to the folder above it, or corpus.download=true")
     root.mkdir(parents=True, exist_ok=True)
     return (LibriLightSubset if subset in LIMITED else LibriSpeechSubset)(root, subset, download=download)
+
+
+CORPUS = CorpusSpec(
+    name="librispeech",
+    source=LibriSpeech,
+    options=("root", "download", "labels", *source.SUBSETS),
+    languages=("en",),
+)

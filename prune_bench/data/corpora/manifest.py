@@ -14,7 +14,7 @@ from torch import Tensor
 from prune_bench.config import CorpusConfig, FeatureConfig
 from prune_bench.config.data import LANGUAGE
 from prune_bench.data.audio import BadUtterance, read_audio
-from prune_bench.data.corpora.source import Load, Utterance, chunks, labelled, subset_of
+from prune_bench.data.corpora.source import SUBSETS, CorpusSpec, Load, Utterance, chunks, labelled, subset_of
 
 PART = 100
 Entry = tuple[str, int, dict[str, Any]]
@@ -95,3 +95,11 @@ def described(entry: dict[str, Any], path: Path, number: int) -> Utterance:
     audio = path.parent / entry["audio_filepath"]
     return Utterance(f"{path.name}:{number}", entry["text"], str(entry.get("speaker", "")), entry["split"], str(audio),
                      start, duration, number)  # fmt: skip
+
+
+CORPUS = CorpusSpec(
+    name="manifest",
+    source=Manifest,
+    options=("root", "labels", *SUBSETS),
+    place=lambda config, language: config.root.replace(LANGUAGE, language),
+)

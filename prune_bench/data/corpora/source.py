@@ -8,10 +8,12 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from prune_bench.config import CorpusConfig
+from prune_bench.config import CorpusConfig, FeatureConfig
 
 # Stand-ins for the amounts of labels that pretrained encoders are compared on.
 SHARES = {"": 1.0, "10h": 1.0, "1h": 0.25, "10min": 0.0625}
+COUNTS = ("train_utterances", "dev_utterances", "test_utterances", "seed")
+SUBSETS = ("train", "dev_clean", "dev_other", "test_clean", "test_other")
 SPLITS = ("train", "dev-clean", "dev-other", "test-clean", "test-other")
 
 
@@ -46,6 +48,26 @@ class Source(Protocol):
 
     def read(self, part: Sequence[Any]) -> Iterator[Load]:
         """One function an utterance, to be called in order; it may raise BadUtterance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusSpec:
+    """A corpus, as the configuration names it under `corpus.name`.
+
+    Attributes:
+        source: Its reader.
+        options: The keys of the section `corpus` that it reads, beside those that hold for all.
+        splits: Training first, then those whose names begin with `dev` and with `test`.
+        languages: Those that it has, None for any.
+        place: Where the speech of a language lies.
+    """
+
+    name: str
+    source: Callable[[CorpusConfig, FeatureConfig], Source]
+    options: tuple[str, ...]
+    splits: tuple[str, ...] = SPLITS
+    languages: tuple[str, ...] | None = None
+    place: Callable[[CorpusConfig, str], str] = lambda config, language: f"{config.root}/{language}"
 
 
 def subset_of(config: CorpusConfig, split: str) -> str:

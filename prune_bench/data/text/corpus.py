@@ -61,13 +61,10 @@ def origin(text: TextConfig, split: str) -> str:
 
 
 def transcripts(speech: Corpus | None) -> Transcripts:
-    """What is spoken in both development and in both test splits."""
+    """What is spoken in the development and in the test splits."""
     if speech is None:
         return {split: [] for split in SPLITS}
-    kinds = ("clean", "other")
-    judged = {
-        split: [text for kind in kinds for text in speech.splits[f"{split}-{kind}"].texts] for split in SPLITS[1:]
-    }
+    judged = {split: [text for store in speech.kind(split).values() for text in store.texts] for split in SPLITS[1:]}
     return {"train": [], **judged}
 
 

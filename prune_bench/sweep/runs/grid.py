@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from prune_bench.config import Config, CorpusConfig
 from prune_bench.config.data import LANGUAGE
-from prune_bench.families import preset
+from prune_bench.data.corpora import CORPORA
+from prune_bench.families import family_of, preset
 from prune_bench.identity import fingerprint
 from prune_bench.overrides import expand_grid, override, parse_overrides, with_updates
 from prune_bench.plugins import load_plugins
@@ -74,7 +75,8 @@ def read_grid(arguments: Sequence[str], tables: Mapping[str, Asked]) -> Grid:
 def _in_order(configs: Sequence[Config]) -> list[Config]:
     """Each run once, seed by seed, its dense model first."""
     _check_folders([config.corpus for config in configs])
-    for key, found in {"preset": {c.preset for c in configs}, "corpus": {c.corpus.name for c in configs}}.items():
+    presets, datasets = {one.preset for one in configs}, {family_of(one).dataset(one) for one in configs}
+    for key, found in {"preset": presets, "corpus": datasets}.items():
         if len(found) > 1:
             raise ValueError(f"{key}={','.join(sorted(found))}: a table holds one {key}, start one command for each")
     ordered = sorted(configs, key=lambda config: config.seed)
@@ -83,15 +85,15 @@ def _in_order(configs: Sequence[Config]) -> list[Config]:
 
 
 def _check_folders(corpora: Sequence[CorpusConfig]) -> None:
-    """Refuse manifests that give several languages the same speech."""
+    """Refuse a corpus that gives several languages the same speech."""
     languages: dict[str, set[str]] = {}
     for corpus in corpora:
-        if corpus.name == "manifest" and LANGUAGE not in corpus.root:
-            languages.setdefault(corpus.root, set()).update((corpus.joint or corpus.language).split("+"))
-    for root, found in languages.items():
+        for language in (corpus.joint or corpus.language).split("+"):
+            languages.setdefault(CORPORA.find(corpus.name).place(corpus, language), set()).add(language)
+    for place, found in languages.items():
         if len(found) > 1:
             named = ", ".join(sorted(found))
-            raise ValueError(f"corpus.root={root}: write {LANGUAGE} where the folders of {named} differ")
+            raise ValueError(f"corpus.root={place}: write {LANGUAGE} where the folders of {named} differ")
 
 
 def _single(overrides: dict[str, list[str]], key: str, default: str) -> str:
