@@ -19,6 +19,7 @@ UNNAMED = {  # sections, and keys of any section, that name no run, and why
     "preset": "a name for values that count themselves",
     "measurement": "how a finished model is measured: the row says it, and other values measure the same model again",
     "fusion": "how a finished language model is measured; `fusion.fit` counts in the name of the recogniser",
+    "plugins": "where a family or a corpus is found, not what it is",
     "wandb": "where metrics go",
     "execution": "where and how runs execute, not what",
 }

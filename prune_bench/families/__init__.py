@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prune_bench.config import Config, from_dict
+from prune_bench.families.common import COMMON
+from prune_bench.families.quantities import Quantity
 from prune_bench.families.record import Experiment, Family
 from prune_bench.registry import Registry, suggest
 
@@ -20,7 +22,7 @@ FAMILIES: Registry[Family] = Registry(
     group="prune_bench.families",
 )
 
-__all__ = ["FAMILIES", "Experiment", "Family", "experiment_of", "family_of", "preset", "read_values"]
+__all__ = ["FAMILIES", "Experiment", "Family", "experiment_of", "family_of", "find_quantity", "preset", "read_values"]
 
 
 def family_of(config: Config) -> Family:
@@ -44,3 +46,20 @@ def preset(name: str, task: str = "transducer") -> Config:
     if name not in presets:
         raise ValueError(suggest(name, list(presets), "preset"))
     return presets[name]()
+
+
+def find_quantity(name: str, tasks: Iterable[str] = ()) -> tuple[Quantity, str]:
+    """A quantity by name and the rest of the name that its own leaves open, of `tasks`, by default of any.
+
+    Raises:
+        ValueError: rows of these families have no such quantity.
+    """
+    known, tasks = dict(COMMON), tuple(tasks) or FAMILIES.names
+    for task in reversed(tasks):
+        known |= FAMILIES.find(task).quantities
+    if name in known:
+        return known[name], ""
+    kind, _, which = name.partition(".")
+    if which and f"{kind}.*" in known:
+        return known[f"{kind}.*"], which
+    raise ValueError(suggest(name, list(known), f"quantity of task={', '.join(tasks)}:"))

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning import LightningDataModule
 from torch import Tensor
 
 from prune_bench.config import Config, FitConfig
+from prune_bench.families.quantities import Quantity
 
 Progress = Callable[[int, int], None]
+Report = Callable[[str, int, int], None]
+
+
+class Folders(NamedTuple):
+    """Where a fused model's run, its dense model's and its recogniser's lie, and what is computed once for all."""
+
+    run: Path
+    dense: Path
+    recogniser: Path
+    cache: Path
 
 
 class Experiment:
     """The model that one configuration describes: how it is made, trained and measured. A family subclasses it.
 
-    A corpus is whatever `open` returns. Progress is called with what is done and what there is to do.
+    A corpus is whatever `open` returns. Progress is called with what is done and what there is to do, behind the name
+    of its phase where there are several.
     """
 
     def __init__(self, config: Config):
@@ -41,6 +53,10 @@ class Experiment:
 
     def judge(self, model: Any, corpus: Any, progress: Progress) -> dict[str, Any]:
         """Columns of a row that tell how good `model` is, on the device where it lies."""
+        raise NotImplementedError
+
+    def judge_fused(self, model: Any, corpus: Any, folders: Folders, report: Report) -> dict[str, Any]:
+        """The same for `model` in fusion with the recogniser that its family names."""
         raise NotImplementedError
 
     def example(self, model: Any) -> tuple[Tensor | None, ...]:
@@ -93,6 +109,14 @@ class Family:
         recogniser: The run of the recogniser that its models can be fused with.
         encoder_frames: How many frames an encoder makes of those of an utterance.
         dataset: What its rows, folders and tables call the data.
+        quantities: The numbers of its rows by name, beside those of every family.
+        columns: The quantities that a table of its runs shows.
+        scores: Those that say how good a model is; curves show them, a panel each. In these and in `columns`, `*`
+            stands for each test split that rows have.
+        axes: Those that curves are drawn against.
+        prunable: What holds the weights that a sparsity is a fraction of, in words.
+        timed: Whether its models are timed.
+        describe_timing: How they were, in a sentence, given the protocol and the timings of dense models.
     """
 
     name: str
@@ -111,6 +135,13 @@ class Family:
     recogniser: Callable[[Config], Config] | None = None
     encoder_frames: Callable[[Config, int], int] = lambda config, frames: frames
     dataset: Callable[[Config], str] = lambda config: config.corpus.name
+    quantities: Mapping[str, Quantity] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    axes: tuple[str, ...] = ("size",)
+    prunable: str = "encoder blocks"
+    timed: bool = False
+    describe_timing: Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], str] = lambda protocol, dense: ""
 
     @property
     def saved_as(self) -> str:

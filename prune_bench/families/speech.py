@@ -8,10 +8,11 @@ from typing import Any
 
 from prune_bench.config import FitConfig
 from prune_bench.data import Batch, Corpus, SpeechData, prepare
+from prune_bench.families.quantities import Quantity, Row, Timing
 from prune_bench.families.record import Experiment, Progress
+from prune_bench.measurement.counts import word_errors
 from prune_bench.measurement.evaluation import by_split, evaluate, part_of
-
-JUDGED = ("dev-clean", "dev-other", "test-clean", "test-other")
+from prune_bench.pruning.methods import find_method
 
 
 class SpeechExperiment(Experiment):
@@ -32,10 +33,9 @@ class SpeechExperiment(Experiment):
         return SpeechData(corpus, fit, self.config.seed)
 
     def judge(self, model: Any, corpus: Corpus, progress: Progress) -> dict[str, Any]:
-        """Error rates of the four splits, with intervals and with the counts of each utterance."""
-        stores = {split: corpus.splits[split] for split in JUDGED}
-        total, done, results = sum(map(len, stores.values())), 0, {}
-        for split, store in stores.items():
+        """Error rates of all splits but training, with intervals and with the counts of each utterance."""
+        total, done, results = sum(map(len, corpus.judged.values())), 0, {}
+        for split, store in corpus.judged.items():
             results[split] = evaluate(
                 model,
                 partial(self.recognise, model),
@@ -47,3 +47,22 @@ class SpeechExperiment(Experiment):
             )
             done += len(store)
         return by_split(results)
+
+
+def training_operations(row: Row, timing: Timing, which: str) -> float | None:
+    """Operations of all fits in 10^12: the counted ones of a forward pass, three times for each batch of an update.
+
+    An upper bound: frozen convolutions have no backward pass, and all fits are taken to have the last one's batches.
+    """
+    if row.get("updates.total") is None or "flops.encoder" not in row:
+        return None
+    config = row["config"]
+    features, fit = config["features"], config[find_method(row["method"]).fit]
+    frame = 1 / features["sample_rate"] if features["kind"] == "waveform" else features["hop_ms"] / 1000
+    speech = row["updates.total"] * fit["accumulate"] * fit["frames"] * frame
+    return 3 * row["flops.encoder"] * speech / config["pruning"]["reference_seconds"] / 1e12
+
+
+ERROR_RATES = {"wer.*": Quantity(title="WER %", group="*", ratio=word_errors)}
+SCORES = ("wer.*",)
+TRAINING = {"flops.training": Quantity(title="10^12", group="operations of training", read=training_operations)}

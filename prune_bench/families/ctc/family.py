@@ -19,7 +19,7 @@ from prune_bench.decoding.ctc import collapse
 from prune_bench.families.ctc.presets import PRESETS, shares
 from prune_bench.families.ctc.pretraining import make_arch, make_pretraining
 from prune_bench.families.record import Family, Progress
-from prune_bench.families.speech import SpeechExperiment
+from prune_bench.families.speech import ERROR_RATES, SCORES, TRAINING, SpeechExperiment
 from prune_bench.identity import fingerprint
 from prune_bench.measurement.flops import count_in_passing
 from prune_bench.measurement.size import kept_fractions
@@ -149,4 +149,7 @@ FAMILY = Family(
     shares=shares,
     pretraining=pretraining,
     encoder_frames=lambda config, samples: frames_of(read_convs(config.encoder.convs), samples),
+    quantities={**ERROR_RATES, **TRAINING},
+    columns=("fine_tunings", "minutes", *SCORES),
+    scores=SCORES,
 )

@@ -16,9 +16,12 @@ from prune_bench.config.checks import check_heads, check_numbers
 from prune_bench.data.text.batches import TextData
 from prune_bench.data.text.corpus import TextCorpus, prepare_text
 from prune_bench.data.tokenizers import Tokenizer, tokenizer_digest
+from prune_bench.families.language_model.fusing import measure_fused
 from prune_bench.families.language_model.presets import PRESETS
+from prune_bench.families.language_model.quantities import QUANTITIES, describe_timing
 from prune_bench.families.language_model.scratch import shrink
-from prune_bench.families.record import Experiment, Family, Progress
+from prune_bench.families.record import Experiment, Family, Folders, Progress, Report
+from prune_bench.families.speech import SCORES
 from prune_bench.measurement.lm_latency import time_language_models
 from prune_bench.measurement.perplexity import measure_perplexity
 from prune_bench.measurement.size import kept_fractions
@@ -55,6 +58,9 @@ class LanguageModelExperiment(Experiment):
             row[f"ppl.{split}"] = found.pop("units")
             row.update({f"ppl.{split}.{name}": value for name, value in found.items()})
         return row
+
+    def judge_fused(self, model: LanguageModel, corpus: TextCorpus, folders: Folders, report: Report) -> dict[str, Any]:
+        return measure_fused(model, self.config, corpus, folders, report)
 
     def time(self, models: Mapping[str, LanguageModel], corpus: TextCorpus, progress: Progress) -> dict[str, Any]:
         rounds, threads = self.config.measurement.timing_rounds, self.config.execution.threads
@@ -125,4 +131,11 @@ FAMILY = Family(
     },
     check=check,
     recogniser=recogniser,
+    quantities=QUANTITIES,
+    columns=("ppl.test", "ppl.test.words", *SCORES, "size", "flops.unit", "latency.step", "latency.onnx"),
+    scores=("ppl.test",),
+    axes=("size", "flops.unit", "latency.step", "latency.onnx"),
+    prunable="layers and the embedding",
+    timed=True,
+    describe_timing=describe_timing,
 )

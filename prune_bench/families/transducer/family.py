@@ -18,8 +18,9 @@ from prune_bench.data.batches import Batch
 from prune_bench.data.tokenizers import tokenizer_digest
 from prune_bench.decoding.greedy import decode_greedy
 from prune_bench.families.record import Family, Progress
-from prune_bench.families.speech import SpeechExperiment
+from prune_bench.families.speech import SCORES, SpeechExperiment
 from prune_bench.families.transducer.presets import PRESETS
+from prune_bench.families.transducer.quantities import QUANTITIES, describe_timing
 from prune_bench.families.transducer.scratch import shrink
 from prune_bench.measurement.flops import count_flops
 from prune_bench.measurement.latency import speech, time_models
@@ -53,7 +54,7 @@ class TransducerExperiment(SpeechExperiment):
         return decode_greedy(model, batch.features, batch.lengths, self.config.measurement.max_symbols)
 
     def time(self, models: Mapping[str, Transducer], corpus: Corpus, progress: Progress) -> dict[str, Any]:
-        """On one utterance of test-clean speech of the configured length."""
+        """On one utterance of the first test split's speech, of the configured length."""
         measured, hop = self.config.measurement, self.config.features.hop_ms
         frames = round(1000 * measured.timing_seconds / hop)
         return time_models(
@@ -62,7 +63,7 @@ class TransducerExperiment(SpeechExperiment):
             measured.timing_rounds,
             threads=self.config.execution.threads,
             hop_ms=hop,
-            features=speech(corpus.splits["test-clean"], frames),
+            features=speech(next(iter(corpus.kind("test").values())), frames),
             max_symbols=measured.max_symbols,
             progress=progress,
         )
@@ -110,4 +111,10 @@ FAMILY = Family(
     choices={"model.predictor": ("stateless", "lstm")},
     check=check,
     encoder_frames=lambda config, frames: math.ceil(frames / config.model.subsampling),
+    quantities=QUANTITIES,
+    columns=(*SCORES, "rtf", "rtf.onnx", "size"),
+    scores=SCORES,
+    axes=("size", "rtf", "rtf.onnx"),
+    timed=True,
+    describe_timing=describe_timing,
 )

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from prune_bench.families.transducer.retained import hidden_widths, retained
 from prune_bench.files import write_text
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.pages.notes import describe_unfinished
@@ -19,7 +20,6 @@ from prune_bench.reports.pages.sheets import MISSING, Heading, Sheet, to_csv, to
 from prune_bench.reports.pages.styles import FAINT, MODULE_STYLES, SETTINGS, label_right, save
 from prune_bench.reports.rows.cells import Cell, Row
 from prune_bench.reports.rows.results import Results, Timing
-from prune_bench.reports.rows.retained import hidden_widths, retained
 
 MODULES = {"ffn": "FFN", "attention": "attention", "conv": "conv", "all": "all"}
 Layers = list[tuple[float, float, float]]  # mean, lowest and highest seed of each layer

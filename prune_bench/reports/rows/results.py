@@ -11,11 +11,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from prune_bench.families.transducer.retained import lost
 from prune_bench.measurement.accuracy import average_rate
 from prune_bench.pruning.methods import find_method
 from prune_bench.reports.rows.cells import Cell, Row, Setting, cell_of, stands_for
 from prune_bench.reports.rows.counts import PARTS, count, is_counted, ratio
-from prune_bench.reports.rows.retained import lost
 
 Timing = Mapping[str, Any]
 

@@ -19,7 +19,8 @@ def run_folder(config: Config) -> Path:
 
 def corpus_folder(config: Config) -> Path:
     """Configuration and log of preparing a corpus; the features themselves are in the cache."""
-    name, sections = config.corpus.name, family_of(config).data
+    family = family_of(config)
+    name, sections = family.dataset(config), family.data
     if not find_method(config.method).supervised:
         name, sections = config.method, ("pretraining", "features")
     return Path(config.execution.output) / "corpora" / f"{name}-{identity(config, *sections)}"
@@ -30,4 +31,4 @@ def cache_folder(config: Config) -> Path:
 
 
 def table_folder(config: Config, table: str) -> Path:
-    return Path(config.execution.output) / "tables" / f"{table}-{config.preset}-{config.corpus.name}"
+    return Path(config.execution.output) / "tables" / f"{table}-{config.preset}-{family_of(config).dataset(config)}"

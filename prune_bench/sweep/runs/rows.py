@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,11 +13,11 @@ from typing import Any
 
 from prune_bench.config import Config, to_dict
 from prune_bench.config.history import translate
-from prune_bench.families import FAMILIES
+from prune_bench.families import family_of
 from prune_bench.files import write_text
 from prune_bench.identity import shape
 from prune_bench.pruning.methods import find_method
-from prune_bench.sweep.runs.dependencies import run_id
+from prune_bench.sweep.runs.dependencies import recogniser_of, run_id
 from prune_bench.sweep.runs.files import read_json
 
 Row = dict[str, Any]
@@ -61,7 +61,7 @@ def describe(config: Config) -> Row:
         "target": find_method(config.method).target,
         "seed": config.seed,
         "preset": config.preset,
-        "corpus": config.corpus.name,
+        "corpus": family_of(config).dataset(config),
         "config": to_dict(config),
     }
 
@@ -77,8 +77,10 @@ def is_final(row: Row | None, config: Config) -> bool:
         return False
     if row["status"] == "infeasible":
         return True
-    asked = to_dict(config)
-    fused = not config.measurement.fused or _fusion_keys(row["config"]) == _fusion_keys(asked)
+    asked, fused = to_dict(config), True
+    if config.measurement.fused:
+        recogniser = family_of(recogniser_of(config)).reads
+        fused = _fusion_keys(row["config"], recogniser) == _fusion_keys(asked, recogniser)
     return fused and _accuracy_keys(row["config"]) == _accuracy_keys(asked)
 
 
@@ -86,10 +88,9 @@ def _accuracy_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: config["measurement"][key] for key in ("batch_frames", "max_symbols", "bootstrap")}
 
 
-def _fusion_keys(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What error rates in fusion depend on beside the language model: the search and the recogniser."""
-    recogniser = shape(config, (*FAMILIES.find("transducer").reads, "fusion"))
-    return {**recogniser, "fused": config["measurement"].get("fused", False)}
+def _fusion_keys(config: Mapping[str, Any], recogniser: Sequence[str]) -> dict[str, Any]:
+    """What error rates in fusion depend on beside the language model: the search and the recogniser's sections."""
+    return {**shape(config, (*recogniser, "fusion")), "fused": config["measurement"].get("fused", False)}
 
 
 def finished_runs(rows: Iterable[Row]) -> list[str]:

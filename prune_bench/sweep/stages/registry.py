@@ -15,17 +15,16 @@ from prune_bench.artefacts import load_model, weights_sha
 from prune_bench.callbacks import OMP
 from prune_bench.config import Config
 from prune_bench.families import experiment_of
+from prune_bench.families.record import Folders
 from prune_bench.files import write_text
 from prune_bench.measurement.overlap import compare_with_start
 from prune_bench.measurement.size import measure_size
-from prune_bench.models.transformer_lm import LanguageModel
 from prune_bench.pruning.methods import find_method
-from prune_bench.sweep.runs.dependencies import SINGLE, dense_of, fine_tunings, fit_config
+from prune_bench.sweep.runs.dependencies import SINGLE, dense_of, fine_tunings, fit_config, recogniser_of
 from prune_bench.sweep.runs.files import read_json
 from prune_bench.sweep.runs.folders import READY, cache_folder, run_folder
 from prune_bench.sweep.runs.rows import Row, describe, environment, is_final, now, read_row, write_row
 from prune_bench.sweep.stages.fits import fit, gpus, hardware, make_task
-from prune_bench.sweep.stages.fusing import measure_fused
 from prune_bench.sweep.stages.loggers import log_summary
 from prune_bench.sweep.stages.overlaps import compare_table
 from prune_bench.sweep.stages.progress import Reporter
@@ -122,10 +121,12 @@ def measure_accuracy(model: nn.Module, config: Config, corpus: Any, report: Repo
     """How good the model is, judged where it was trained."""
     accelerator, _ = hardware(fit_config(config))
     device = "cuda" if accelerator in ("gpu", "cuda") else "cpu"
-    row = experiment_of(config).judge(model.to(device), corpus, partial(report, "evaluating"))
+    experiment = experiment_of(config)
+    row = experiment.judge(model.to(device), corpus, partial(report, "evaluating"))
     if config.measurement.fused:
-        assert isinstance(model, LanguageModel)
-        row |= measure_fused(model, config, corpus, device, report)
+        dense, recogniser = run_folder(dense_of(config)), run_folder(recogniser_of(config))
+        folders = Folders(run_folder(config), dense, recogniser, cache_folder(config))
+        row |= experiment.judge_fused(model, corpus, folders, report)
     model.cpu()
     return row
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from prune_bench.config import FitConfig
+from prune_bench.families.transducer.retained import hidden_widths, lost, retained
 from prune_bench.reports.rows.cells import DENSE, Cell, value_of
 from prune_bench.reports.rows.files import read_rows, read_timing
 from prune_bench.reports.rows.results import Results, encoder_rtf
-from prune_bench.reports.rows.retained import hidden_widths, lost, retained
 from tests.reports.samples import layers, row, timing, unfinished
 
 

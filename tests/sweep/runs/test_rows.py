@@ -31,7 +31,15 @@ def test_writing_replaces_a_file_and_leaves_nothing_else(tmp_path):
 
 
 def test_a_configuration_survives_its_file(tmp_path):
-    config = override(CONFIG, {"execution.slurm.partition": "gpu", "corpus.root": "~/a b", "wandb.mode": "disabled"})
+    config = override(
+        CONFIG,
+        {
+            "corpus.name": "manifest",
+            "execution.slurm.partition": "gpu",
+            "corpus.root": "~/a b",
+            "wandb.mode": "disabled",
+        },
+    )
     write_config(tmp_path, config)
     assert read_config(tmp_path) == config
 

@@ -11,13 +11,14 @@ import pytest
 
 from prune_bench.artefacts import load_model, save_model
 from prune_bench.families import preset
+from prune_bench.families.language_model import fusing
 from prune_bench.measurement.fusion import tune
 from prune_bench.overrides import override
 from prune_bench.pruning import Infeasible
 from prune_bench.sweep.runs.dependencies import gradual_run, reference_runs, with_dependencies
 from prune_bench.sweep.runs.folders import run_folder
 from prune_bench.sweep.runs.rows import is_final, read_row, unfinished, write_row, write_rows
-from prune_bench.sweep.stages import fits, fusing
+from prune_bench.sweep.stages import fits
 from prune_bench.sweep.stages.progress import Reporter
 from prune_bench.sweep.stages.registry import STAGES, open_corpus
 from tests.sweep.conftest import SMALLEST

@@ -16,7 +16,7 @@ from prune_bench.config import Config, to_dict
 from prune_bench.data.text.corpus import TextCorpus
 from prune_bench.data.tokenizers import tokenizer_digest
 from prune_bench.decoding.fusion import Fusion
-from prune_bench.families.speech import JUDGED
+from prune_bench.families.record import Folders, Report
 from prune_bench.files import cached_file
 from prune_bench.identity import fingerprint
 from prune_bench.measurement.evaluation import by_split, judge, part_of
@@ -24,24 +24,22 @@ from prune_bench.measurement.fusion import Encoded, encode, transcribe, tune
 from prune_bench.measurement.perplexity import frequent
 from prune_bench.models.transducer import Transducer
 from prune_bench.models.transformer_lm import LanguageModel
-from prune_bench.sweep.runs.dependencies import dense_of, recogniser_of, run_id
-from prune_bench.sweep.runs.folders import cache_folder, run_folder
-from prune_bench.sweep.runs.rows import Row
-from prune_bench.sweep.stages.progress import Reporter
+
+Row = dict[str, Any]
 
 
-def measure_fused(model: LanguageModel, config: Config, corpus: TextCorpus, device: str, report: Reporter) -> Row:
+def measure_fused(model: LanguageModel, config: Config, corpus: TextCorpus, folders: Folders, report: Report) -> Row:
     """Error rates with the help of `model` of the test splits, and for the dense model's row of all, and without any.
 
     One pair of weights serves all models of a table: that which helps most on development speech with the dense one.
     """
     if model.arch.tokenizer != tokenizer_digest(corpus.tokenizer):
         raise ValueError("the language model has other tokens than the recogniser: train it with the same tokenizer")
-    recogniser = load_model(run_folder(recogniser_of(config)) / "model").to(device)
-    encoded = read_encoded(recogniser, config, corpus)
-    chosen = read_weights(recogniser, config, corpus, encoded, device)
-    fusion = Fusion(model.to(device), chosen["weight"], chosen["internal"])
-    dense, words = config == dense_of(config), corpus.splits["train"].words
+    recogniser = load_model(folders.recogniser / "model").to(next(model.parameters()).device)
+    encoded = read_encoded(recogniser, config, corpus, folders)
+    chosen = read_weights(recogniser, config, corpus, encoded, folders)
+    fusion = Fusion(model, chosen["weight"], chosen["internal"])
+    dense, words = folders.run == folders.dense, corpus.splits["train"].words
     judged = {split: part for split, part in encoded.items() if dense or split.startswith("test")}
     row: Row = {
         "fusion": chosen,
@@ -60,7 +58,7 @@ def error_rates(
     corpus: TextCorpus,
     encoded: dict[str, Encoded],
     fusion: Fusion | None,
-    report: Reporter,
+    report: Report,
 ) -> Row:
     """`wer.` columns of the splits in `encoded`, as of a recogniser's own row, and seconds a second of speech took."""
     total, done, results = sum(len(one.texts) for one in encoded.values()), 0, {}
@@ -82,35 +80,35 @@ def seconds_of(corpus: TextCorpus, config: Config, splits: Iterable[str]) -> flo
     return sum(sum(corpus.speech.splits[split].seconds[:count]) for split in splits)
 
 
-def read_encoded(recogniser: Transducer, config: Config, corpus: TextCorpus) -> dict[str, Encoded]:
-    """What the encoder makes of the four splits, computed once for all language models."""
+def read_encoded(recogniser: Transducer, config: Config, corpus: TextCorpus, folders: Folders) -> dict[str, Encoded]:
+    """What the encoder makes of all splits but training, computed once for all language models."""
     assert corpus.speech is not None
-    stores = {split: corpus.speech.splits[split] for split in JUDGED}
+    stores = corpus.speech.judged
 
     def write(path: Path) -> None:
         frames = config.measurement.batch_frames
         made = {split: encode(recogniser, store, config.fusion.utterances, frames) for split, store in stores.items()}
         torch.save({split: tuple(one) for split, one in made.items()}, path)
 
-    name = f"{run_id(recogniser_of(config))}-{config.fusion.utterances}"
-    path = cached_file(cache_folder(config) / "encoded" / f"{name}.pt", write)
+    name = f"{folders.recogniser.name}-{config.fusion.utterances}"
+    path = cached_file(folders.cache / "encoded" / f"{name}.pt", write)
     return {split: Encoded(*one) for split, one in torch.load(path, weights_only=True).items()}
 
 
 def read_weights(
-    recogniser: Transducer, config: Config, corpus: TextCorpus, encoded: dict[str, Encoded], device: str
+    recogniser: Transducer, config: Config, corpus: TextCorpus, encoded: dict[str, Encoded], folders: Folders
 ) -> dict[str, Any]:
     """The fusion weights of a table, chosen once, with its dense language model."""
-    options, dense = config.fusion, run_folder(dense_of(config))
+    options, device = config.fusion, next(recogniser.parameters()).device
 
     def recognise(one: Encoded, fusion: Fusion) -> list[str]:
         return transcribe(recogniser, one, corpus.tokenizer, options.beam, config.measurement.max_symbols, fusion)
 
     def write(path: Path) -> None:
-        model = load_model(dense / "model").to(device)
+        model = load_model(folders.dense / "model").to(device)
         dev = {split: one for split, one in encoded.items() if split.startswith("dev")}
         grids = ([float(value) for value in text.split("+")] for text in (options.weights, options.internal))
         path.write_text(json.dumps(tune(recognise, model, dev, *grids)))
 
-    name = fingerprint([run_id(recogniser_of(config)), to_dict(options)])
-    return json.loads(cached_file(dense / f"fusion-{name}.json", write).read_text())
+    name = fingerprint([folders.recogniser.name, to_dict(options)])
+    return json.loads(cached_file(folders.dense / f"fusion-{name}.json", write).read_text())

@@ -1,0 +1,77 @@
+"""Numbers of finished runs, as a family names, reads and prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Row = Mapping[str, Any]
+Timing = Mapping[str, Any]
+
+
+class Ratio(NamedTuple):
+    """What a ratio sums above and below, both by utterance."""
+
+    above: ArrayLike
+    below: ArrayLike
+
+    @property
+    def percent(self) -> float:
+        return 100 * float(np.sum(self.above)) / float(np.sum(self.below))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """A number of a finished run. Under the name `error.*` it stands for `error.test`, `error.dev` and so on.
+
+    Attributes:
+        title: What it is called, and `group` what a table writes above that; both label an axis. In them `*` stands for
+            the rest of its name.
+        read: Its value in a row, given what was timed together and the rest of its name; None where the row has none.
+        ratio: In the place of `read`: the counts, in a row, of a ratio in percent, which has an interval.
+        rising: The quantity as a rising function of that ratio.
+        digits: Decimals that are printed.
+        compared: Whether tables print its change from the dense model, and three digits of it.
+        less: What less of it means, where it is an axis: smaller or faster.
+        drop: How early a narrow terminal leaves it out.
+    """
+
+    title: str
+    group: str = ""
+    read: Callable[[Row, Timing, str], float | None] | None = None
+    ratio: Callable[[Row, str], Ratio | None] | None = None
+    rising: Callable[[float], float] = lambda percent: max(0.0, percent)
+    digits: int = 2
+    compared: bool = False
+    less: str = "smaller"
+    drop: int = 0
+
+    def value(self, row: Row, timing: Timing, which: str) -> float | None:
+        """The number in a row, None where it has none."""
+        if self.read:
+            return self.read(row, timing, which)
+        counts = self.ratio(row, which) if self.ratio else None
+        return None if counts is None else self.rising(counts.percent)
+
+    def heading(self, which: str) -> tuple[str, str]:
+        """Its title and the group above it."""
+        return self.title.replace("*", which), self.group.replace("*", which)
+
+    def label(self, which: str) -> str:
+        """What an axis is called."""
+        title, group = self.heading(which)
+        return f"{group}, {title}" if group else title
+
+
+def column(key: str, unit: float = 1.0) -> Callable[[Row, Timing, str], float | None]:
+    """Reads a column of the row in a unit of so much; `*` in the key stands for the rest of the quantity's name."""
+
+    def read(row: Row, timing: Timing, which: str) -> float | None:
+        value = row.get(key.replace("*", which))
+        return None if value is None else value / unit
+
+    return read
