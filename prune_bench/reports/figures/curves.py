@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from prune_bench.pruning.methods import METHODS
-from prune_bench.reports.pages.styles import METHOD_STYLES, SETTINGS, label_right, save
+from prune_bench.reports.pages.styles import SETTINGS, label_right, save, style_of
 from prune_bench.reports.rows.cells import Cell
 from prune_bench.reports.rows.results import Estimate, Results
 
@@ -100,7 +100,7 @@ def describe_axis(quantity: str) -> str:
 def _draw_panel(axes: Axes, curves: Sequence[Curve], quantity: str, split: str) -> None:
     ends = []
     for curve in curves:
-        colour, marker = METHOD_STYLES[curve.method]
+        colour, marker = style_of(curve.method)
         found = sorted((point.x[quantity], point.y[split]) for point in curve.points if quantity in point.x)
         x, rates = zip(*found, strict=True)
         y = [rate.mean for rate in rates]

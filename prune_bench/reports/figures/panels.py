@@ -16,7 +16,7 @@ from prune_bench.reports.figures.curves import number_plainly
 from prune_bench.reports.pages import notes
 from prune_bench.reports.pages.drawings import Drawing
 from prune_bench.reports.pages.sheets import MISSING, Heading, Sheet
-from prune_bench.reports.pages.styles import FAINT, LINE_STYLES, SETTINGS, label_right
+from prune_bench.reports.pages.styles import FAINT, SETTINGS, label_right, style_of
 from prune_bench.reports.rows.cells import DENSE, Cell, Setting
 from prune_bench.reports.rows.results import Estimate, Results
 
@@ -43,7 +43,7 @@ class Line:
 
     @property
     def style(self) -> tuple[str, str]:
-        return LINE_STYLES[self.name or self.method]
+        return style_of(self.name or self.method)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -72,6 +73,15 @@ SETTINGS: Any = {
     "ytick.color": FAINT,
     "svg.hashsalt": "prune-bench",
 }
+
+
+COLOURS, MARKERS = (ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE), "s^Dvh"
+
+
+def style_of(name: str) -> tuple[str, str]:
+    """Colour and marker of a method or line; one without an entry of its own always gets the same, by its name."""
+    number = zlib.crc32(name.encode())
+    return LINE_STYLES.get(name, (COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS) % len(MARKERS)]))
 
 
 OPTIONS: dict[str, dict[str, Any]] = {".png": {"dpi": 180}, ".svg": {"metadata": {"Date": None}}}

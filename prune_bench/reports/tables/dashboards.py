@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -17,7 +16,7 @@ from prune_bench.files import write_text
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.figures.curves import AXES, SPLITS, Curve, describe_axis
 from prune_bench.reports.pages.sheets import Sheet, to_html
-from prune_bench.reports.pages.styles import FAINT, INK, METHOD_STYLES, RULE
+from prune_bench.reports.pages.styles import FAINT, INK, RULE, style_of
 
 SCRIPT = "plotly.min.js"
 TICKS = [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100]
@@ -29,6 +28,7 @@ SYMBOLS = {
     "D": "diamond",
     "P": "cross",
     "X": "x",
+    "h": "hexagon",
 }
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -63,9 +63,6 @@ $table
 </body>
 </html>
 """)
-PLOT = Template("""<h2>$heading</h2>
-<div id="$name"></div>
-<script>Plotly.newPlot("$name", $data, $layout, {responsive: true, displaylogo: false});</script>""")
 
 
 def write_dashboard(sheet: Sheet, curves: Sequence[Curve], folder: Path) -> list[Path]:
@@ -105,7 +102,7 @@ def plot_curves(curves: Sequence[Curve], quantity: str) -> go.Figure:
 def _trace(curve: Curve, quantity: str, split: str, legend: bool) -> go.Scatter:
     points = sorted((point for point in curve.points if quantity in point.x), key=lambda point: point.x[quantity])
     rates = [point.y[split] for point in points]
-    colour, marker = METHOD_STYLES[curve.method]
+    colour, marker = style_of(curve.method)
     symbol = SYMBOLS[marker] + ("-open" if METHODS[curve.method].continues else "")
     bars: dict[str, Any] = {
         "array": [(rate.high or rate.mean) - rate.mean for rate in rates],
@@ -132,10 +129,7 @@ def _trace(curve: Curve, quantity: str, split: str, legend: bool) -> go.Scatter:
 
 
 def _embed(quantity: str, figure: go.Figure) -> str:
-    values = json.loads(figure.to_json())
-    return PLOT.substitute(
-        heading=f"Word error rate against {AXES[quantity]}",
-        name=f"wer-{quantity.replace('.', '-')}",
-        data=json.dumps(values["data"]).replace("</", "<\\/"),
-        layout=json.dumps(values["layout"]).replace("</", "<\\/"),
-    )
+    """A heading and the figure, for a page that has loaded Plotly's script."""
+    name, config = f"wer-{quantity.replace('.', '-')}", {"responsive": True, "displaylogo": False}
+    plot = figure.to_html(config, include_plotlyjs=False, full_html=False, div_id=name)
+    return f"<h2>Word error rate against {html.escape(AXES[quantity])}</h2>\n{plot}"
