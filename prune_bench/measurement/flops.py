@@ -1,4 +1,4 @@
-"""Floating-point operations of an encoder, counted as it runs and by formula; two operations a multiply-add."""
+"""Floating-point operations of an encoder, counted as it runs; two operations per multiply-add."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from prune_bench.models.arch import ConformerArch, TransducerArch
+from prune_bench.models.arch import TransducerArch
 from prune_bench.models.conformer import Conformer
-from prune_bench.models.costs import cost_terms
 
 
 def count_flops(arch: TransducerArch, seconds: float, hop_ms: float) -> dict[str, int]:
@@ -33,9 +32,3 @@ def count_in_passing(make: Callable[[], Any], shape: tuple[int, ...]) -> dict[st
         with blocks:
             encoder.blocks(stream)
     return {"blocks": blocks.get_total_flops(), "encoder": front_end.get_total_flops() + blocks.get_total_flops()}
-
-
-def block_flops(arch: TransducerArch | ConformerArch, frames: int) -> int:
-    """Operations of the blocks for one utterance of `frames` feature frames, by the formula that pruning optimises."""
-    encoder = arch.encoder if isinstance(arch, TransducerArch) else arch
-    return round(sum(term.coefficient for term in cost_terms(encoder, "flops", frames, offered=())))
