@@ -83,7 +83,8 @@ def expand_grid(base: Config, overrides: dict[str, list[str]]) -> list[Config]:
     return [override(base, dict(zip(overrides, values, strict=True))) for values in combinations]
 
 
-def with_updates(config: Config, given: Container[str]) -> Config:
-    """A preset's configuration with as many updates as its family wants of them; steps `given` as keys stay."""
-    steps, shares = flat_keys(config), family_of(config).shares(config)
-    return override(config, {key: round(share * steps[key]) for key, share in shares.items() if key not in given})
+def adapt(config: Config, given: Container[str]) -> Config:
+    """A preset's configuration with the values that its family wants for its other keys; keys that are `given` stay."""
+    return override(
+        config, {key: value for key, value in family_of(config).adapted(config).items() if key not in given}
+    )

@@ -103,7 +103,7 @@ class Family:
         kind: Its name in a saved model; by default `name`.
         choices: The values that keys of its sections may have, where not any will do.
         check: Raises ValueError for values of its sections that no model has.
-        shares: The fraction of a preset's updates, by key, that the fits of a configuration want.
+        adapted: The values, by key, that keys of a preset take where a configuration's other keys ask for them.
         pretraining: The run that pretrains a configuration's model, None where its weights are published or random.
             Without it nothing is pretrained, and pruning starts from the dense model.
         recogniser: The run of the recogniser that its models can be fused with.
@@ -130,7 +130,7 @@ class Family:
     kind: str = ""
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     check: Callable[[Config], None] = accept
-    shares: Callable[[Config], Mapping[str, float]] = lambda config: {}
+    adapted: Callable[[Config], Mapping[str, Any]] = lambda config: {}
     pretraining: Callable[[Config], Config | None] | None = None
     recogniser: Callable[[Config], Config] | None = None
     encoder_frames: Callable[[Config, int], int] = lambda config, frames: frames

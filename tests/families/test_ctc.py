@@ -114,6 +114,25 @@ def test_dropouts_of_the_configuration_reach_the_model():
     assert found == tuple(0.1 * n for n in range(1, 7))
 
 
+def test_the_papers_recipe_reaches_model_and_optimizer(monkeypatch):
+    make_published(monkeypatch, mask_embedding=True)
+    config = override(preset("paper", "ctc"), {"method": "omp", "sparsity": 0.5})
+    task = CtcExperiment(config).make_task(CORPUS, config.final, Path())
+    drops = {name: module.p for name, module in task.model.named_modules() if isinstance(module, torch.nn.Dropout)}
+    assert {name.rpartition(".")[2] for name, p in drops.items() if p > 0} == {"intermediate_dropout"}
+    assert (task.head_updates, task.model.encoder.transformer.layer_drop) == (10_000, 0.05)
+    made = task.configure_optimizers()
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    (group,) = optimizer.param_groups
+    assert (group["betas"], group["eps"], group["weight_decay"]) == ((0.9, 0.98), 1e-8, 0.0)
+    assert any(parameter is task.model.mask_embedding for parameter in group["params"])
+    (factor,) = schedule.lr_lambdas
+    rates = [schedule.base_lrs[0] * factor(step) for step in (0, 1000, 2000, 9999, 15_000, 20_000)]
+    assert rates == pytest.approx([5e-7, 2.525e-5, 5e-5, 5e-5, 5e-5 * 0.05**0.5, 2.5e-6])
+    assert (config.final.clip, config.final.precision) == (0.0, "32-true")
+    assert config.final.frames * config.final.accumulate == 1600 * 16_000
+
+
 def make_corpus(path):
     random, lengths = np.random.default_rng(0), (9000, 16000, 12345)
     samples = [random.integers(-9000, 9000, (length, 1), dtype=np.int16) for length in lengths]

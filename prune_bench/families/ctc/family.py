@@ -16,7 +16,7 @@ from prune_bench.config.checks import check_heads
 from prune_bench.data import Batch, Corpus, prepare, prepare_unlabelled
 from prune_bench.data.store import derive
 from prune_bench.decoding.ctc import collapse
-from prune_bench.families.ctc.presets import PRESETS, shares
+from prune_bench.families.ctc.presets import PRESETS, adapted
 from prune_bench.families.ctc.pretraining import make_arch, make_pretraining
 from prune_bench.families.record import Family, Progress
 from prune_bench.families.speech import ERROR_RATES, SCORES, TRAINING, SpeechExperiment
@@ -146,7 +146,7 @@ FAMILY = Family(
     data=("corpus", "tokenizer", "features"),
     choices={"encoder.size": ("base", "large"), "encoder.norm": ("layer_norm", "group_norm")},
     check=check,
-    shares=shares,
+    adapted=adapted,
     pretraining=pretraining,
     encoder_frames=lambda config, samples: frames_of(read_convs(config.encoder.convs), samples),
     quantities={**ERROR_RATES, **TRAINING},

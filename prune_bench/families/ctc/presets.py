@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from prune_bench.config import Config
 
 SECOND = 16000
+STEPS, HEAD_ONLY = 20_000, 10_000  # published updates on ten hours of labels, and those of the head alone on any
+# Published mask_prob, mask_channel_prob and updates from one mask of PARP to the next: 5 epochs of ten hours and 50 of
+# fewer, in updates of 1,600 s, where an epoch of ten minutes is one.
+SCRIPTS = {"10h": (0.65, 0.256, 112), "1h": (0.75, 0.256, 112), "10min": (0.75, 0.512, 50)}
 
 
 def base(name: str) -> Config:
@@ -68,25 +73,29 @@ def small() -> Config:
 def paper() -> Config:
     """The published set-up: wav2vec 2.0 base, and 20k updates of 1,600 s on the ten hours of Libri-light, four GPUs.
 
-    As published, the head learns alone for the first half of them, but not in PARP, biases are prunable, and a round of
-    IMP has 2k updates. Unlike there, fewer labels have fewer updates of the head alone, the rate falls along a cosine
-    and is the same for rounds and for larger encoders, and time alone is masked.
+    Masks, dropouts, optimiser, schedule, precision, the updates of the head alone and how often PARP judges anew are
+    those of its authors' scripts, biases are prunable, and a round of IMP has 2k updates. `adapted` says what is
+    different for fewer labels and a large encoder, docs/decisions.md what differs from the publication.
     """
     config = base("paper")
     config.corpus.name, config.corpus.train = "librispeech", "train-clean-100"
     config.pretraining.source = "wav2vec2"
-    encoder = config.encoder
+    encoder, tuning = config.encoder, config.finetuning
     encoder.convs = "[(512, 10, 5)] + [(512, 3, 2)] * 4 + [(512, 2, 2)] * 2"
     encoder.norm, encoder.norm_first = "group_norm", False
     encoder.layers, encoder.width, encoder.heads, encoder.ffn = 12, 768, 12, 3072
     encoder.position_kernel = 128
-    config.finetuning.dropout, config.finetuning.layer_drop, config.finetuning.head_only = 0.1, 0.05, 0.5
-    config.features.time_masks = 8
+    config.features.time_masks = 0
+    tuning.mask_length, tuning.mask_channel_length, tuning.activation_dropout = 10, 64, 0.1
     config.pruning.structure, config.pruning.round = "weights+biases", 0.1
     for fit in (config.dense, config.final):
-        fit.steps, fit.learning_rate, fit.frames, fit.devices = 20000, 5e-5, 400 * SECOND, 4
-        fit.accelerator, fit.accumulate, fit.checkpoint_every = "gpu", 4, 1000
+        fit.steps, fit.frames, fit.devices, fit.accumulate = STEPS, 400 * SECOND, 4, 4
+        fit.schedule, fit.warmup, fit.hold, fit.weight_decay, fit.clip = "tri_stage", 0.1, 0.4, 0.0, 0.0
+        fit.accelerator, fit.precision, fit.checkpoint_every = "gpu", "32-true", 1000
     config.execution.jobs = 1
+    for key, value in published(config).items():
+        section, name = key.split(".")
+        setattr(getattr(config, section), name, value)
     return config
 
 
@@ -98,9 +107,26 @@ SHARES = {"10min": 0.6, "1h": 0.75}
 LARGE_SHARES = {"tiny": 0.35}
 
 
-def shares(config: Config) -> dict[str, float]:
-    """The fraction of a preset's updates that fits want for fewer labels or a larger encoder."""
-    found = dict.fromkeys(("dense.steps", "final.steps"), SHARES.get(config.corpus.labels, 1.0))
+def adapted(config: Config) -> dict[str, Any]:
+    """The values that keys of a preset take for fewer labels or a larger encoder."""
+    share = SHARES.get(config.corpus.labels, 1.0)
+    values: dict[str, Any] = {f"{fit}.steps": round(share * getattr(config, fit).steps) for fit in ("dense", "final")}
     if config.encoder.size == "large":
-        found["pretraining.fit.steps"] = LARGE_SHARES.get(config.preset, 1.0)
-    return found
+        values["pretraining.fit.steps"] = round(LARGE_SHARES.get(config.preset, 1.0) * config.pretraining.fit.steps)
+    return {**values, **published(config)} if config.preset == "paper" else values
+
+
+def published(config: Config) -> dict[str, float]:
+    """What PARP's authors' scripts say for an amount of labels and a size; without labels, for ten hours."""
+    labels, large = config.corpus.labels or "10h", config.encoder.size == "large"
+    mask_prob, mask_channel_prob, interval = SCRIPTS[labels]
+    steps, rate = STEPS * SHARES.get(labels, 1.0), 1e-4 if large and labels == "10h" else 5e-5
+    return {
+        "dense.learning_rate": rate,
+        "final.learning_rate": rate,
+        "finetuning.mask_prob": mask_prob,
+        "finetuning.mask_channel_prob": mask_channel_prob,
+        "finetuning.layer_drop": 0.1 if large else 0.05,
+        "finetuning.head_only": HEAD_ONLY / steps,
+        "pruning.interval": interval / steps,
+    }

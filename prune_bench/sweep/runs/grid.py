@@ -11,7 +11,7 @@ from prune_bench.config.data import LANGUAGE
 from prune_bench.data.corpora import CORPORA
 from prune_bench.families import family_of, preset
 from prune_bench.identity import fingerprint
-from prune_bench.overrides import expand_grid, override, parse_overrides, with_updates
+from prune_bench.overrides import adapt, expand_grid, override, parse_overrides
 from prune_bench.plugins import load_plugins
 from prune_bench.pruning.methods import ALIASES, METHODS
 from prune_bench.registry import suggest
@@ -68,8 +68,9 @@ def read_grid(arguments: Sequence[str], tables: Mapping[str, Asked]) -> Grid:
     lines = asked.configurations(*flags) if asked else [{}]
     for key in sorted({key for line in lines for key in line} & set(overrides)):
         raise ValueError(f"table={table} says itself which values of {key} it needs: leave out {key}=")
-    configs = [override(config, line) for config in expand_grid(base, overrides) for line in lines]
-    return Grid(_in_order([with_updates(config, overrides) for config in configs]), table or None)
+    combinations = [(config, line) for config in expand_grid(base, overrides) for line in lines]
+    configs = [adapt(override(config, line), {*overrides, *line}) for config, line in combinations]
+    return Grid(_in_order(configs), table or None)
 
 
 def _in_order(configs: Sequence[Config]) -> list[Config]:

@@ -179,7 +179,7 @@ def make_trainer(config: Config, folder: Path, callbacks: list[Callback]) -> Tra
         max_epochs=-1,
         accelerator=accelerator,
         devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
+        strategy=strategy(config, devices),
         precision=precision(run),  # type: ignore[arg-type]
         accumulate_grad_batches=run.accumulate,
         use_distributed_sampler=False,
@@ -200,6 +200,13 @@ def cluster_environment(config: Config) -> ClusterEnvironment:
     if config.execution.launcher == "slurm":
         return SLURMEnvironment(auto_requeue=False)
     return LightningEnvironment()
+
+
+def strategy(config: Config, processes: int) -> str:
+    """Lightning's name for how processes share a fit; where layers are dropped, some weights get no gradient."""
+    if processes == 1:
+        return "auto"
+    return "ddp_find_unused_parameters_true" if config.finetuning.layer_drop > 0 else "ddp"
 
 
 def hardware(run: FitConfig) -> tuple[str, int]:

@@ -114,6 +114,23 @@ def test_fewer_labels_take_fewer_updates_unless_asked_otherwise():
     assert found == {("10min", 12_000, 7), ("1h", 15_000, 7), ("10h", 20_000, 7)}
 
 
+@pytest.mark.parametrize(("labels", "size", "masked", "channels", "rate", "layer_drop", "every"), [
+    ("10h", "base", 0.65, 0.256, 5e-5, 0.05, 112), ("1h", "base", 0.75, 0.256, 5e-5, 0.05, 112),
+    ("10min", "base", 0.75, 0.512, 5e-5, 0.05, 50), ("10h", "large", 0.65, 0.256, 1e-4, 0.1, 112),
+    ("10min", "large", 0.75, 0.512, 5e-5, 0.1, 50),
+])  # fmt: skip
+def test_the_papers_recipe_is_that_of_its_labels_and_its_size(labels, size, masked, channels, rate, layer_drop, every):
+    words = ["task=ctc", "preset=paper", "corpus.root=/data", "method=parp", "sparsity=0.5"]
+    config = read_grid([*words, f"corpus.labels={labels}", f"encoder.size={size}"], {}).configs[-1]
+    tuning, steps = config.finetuning, config.final.steps
+    assert (tuning.mask_prob, tuning.mask_channel_prob, tuning.layer_drop) == (masked, channels, layer_drop)
+    assert (config.dense.learning_rate, config.final.learning_rate) == (rate, rate)
+    assert round(tuning.head_only * steps) == 10_000
+    assert round(config.pruning.interval * steps) == every
+    given = read_grid([*words, f"corpus.labels={labels}", "finetuning.mask_prob=0.1", "pruning.interval=0.2"], {})
+    assert (given.configs[-1].finetuning.mask_prob, given.configs[-1].pruning.interval) == (0.1, 0.2)
+
+
 def test_a_large_encoder_is_pretrained_for_about_as_long_as_a_base_one_at_tiny():
     words = ["task=ctc", "method=dense", "encoder.size=base,large"]
     steps = {one.encoder.size: one.pretraining.fit.steps for one in read_grid(words, {}).configs}

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from lightning.pytorch.strategies import DDPStrategy
 
 from prune_bench.artefacts import load_model
 from prune_bench.data import prepare
@@ -125,6 +126,15 @@ def test_hardware_follows_what_is_there_only_when_asked_to(make_config, monkeypa
     monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
     run = make_config(dense__devices=2, dense__accelerator=accelerator).dense
     assert fits.hardware(run) == expected
+
+
+@pytest.mark.parametrize(("devices", "layer_drop", "unused"), [(1, 0.1, None), (2, 0.0, False), (2, 0.1, True)])
+def test_processes_wait_for_no_gradient_of_a_dropped_layer(make_config, tmp_path, devices, layer_drop, unused):
+    config = make_config(dense__devices=devices, dense__accelerator="cpu", finetuning__layer_drop=layer_drop)
+    strategy = fits.make_trainer(config, tmp_path, []).strategy
+    assert isinstance(strategy, DDPStrategy) == (unused is not None)
+    if unused is not None:
+        assert strategy._ddp_kwargs.get("find_unused_parameters", False) == unused
 
 
 def test_a_fit_names_its_gpus_and_no_others(make_config, monkeypatch):
