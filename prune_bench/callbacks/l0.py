@@ -46,6 +46,7 @@ class GatePruning(PruningCallback):
 
     def __init__(self, method: Method, sparsity: float, knobs: Knobs, *, reference_frames: int = 1500, seed: int = 0):
         super().__init__(method, sparsity, {"kinds": method.kinds})
+        method.check_structure("groups", type(self).__name__)
         self.quantity = "flops" if method.target == "flops" else COUNTERS[knobs.counter]
         self.gate_kinds, self.knobs = method.kinds, knobs
         self.initial = {kind: knobs.ffn_gate_init if kind == "ffn" else knobs.gate_init for kind in method.kinds}

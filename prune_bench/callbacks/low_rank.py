@@ -40,6 +40,7 @@ class FactorPruning(PruningCallback):
         convolutions: bool = False,
     ):
         super().__init__(method, sparsity, {"include": include, "exclude": exclude})
+        method.check_structure("ranks", type(self).__name__)
         self.choice = {"include": include, "exclude": exclude, "convolutions": convolutions}
         self.allocate: Any = ALLOCATIONS[allocation] if allocation else method.allocation
         self.ranks: dict[str, int] = {}

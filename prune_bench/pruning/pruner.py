@@ -56,10 +56,10 @@ class Pruner:
         """Act after `step` finished optimizer updates; True when a new mask was drawn."""
         drawn = is_due(self.schedule, self.step, step) and not self.rests(step)
         self.step = step
+        if self.masks and self.revival.holds:
+            self.structure.apply(self.masks)
         if drawn:
             self.draw(step)
-        elif self.masks and self.revival.holds:
-            self.structure.apply(self.masks)
         return drawn
 
     def rests(self, step: int) -> bool:

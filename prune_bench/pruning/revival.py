@@ -115,7 +115,7 @@ class Regrow(Hard):
     def share(self, progress: float) -> float:
         """The exchanged share of the kept weights."""
         fallen = (1 - math.cos(math.pi * min(1.0, progress / self.until))) / 2
-        return self.swap + (self.last - self.swap) * fallen
+        return self.swap + (min(self.last, self.swap) - self.swap) * fallen
 
     def revise(
         self, masks: MaskSet, weights: Mapping[str, Tensor], criterion: Criterion, progress: float, chance: Generator
