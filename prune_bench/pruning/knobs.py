@@ -37,13 +37,13 @@ def optional(low: float, high: float) -> Any:
 
 def among(default: str, choices: Sequence[str]) -> Any:
     """One of a few words."""
-    wrong = f"choose {', '.join(repr(one) if not one else one for one in choices)}"
+    wrong = f"choose {', '.join(map(repr, choices))}"
     return field(default=default, metadata={"check": lambda v: None if v in choices else wrong, "choices": choices})
 
 
 def _check_sparsities(text: str) -> str | None:
     try:
-        wrong = [size for size in read_sparsities(text) if not 0.0 < size < 1.0]
+        wrong = [size for size in text.split("+") if size and not 0.0 < float(size) < 1.0]
     except ValueError:
         return "give numbers joined with +, as 0.5+0.7"
     return "give sparsities between 0 and 1" if wrong else None
