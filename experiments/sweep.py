@@ -82,6 +82,8 @@ def describe_keys() -> str:
     short = {key: alias for alias, key in ALIASES.items()}
     lines = ["", "keys, with their defaults before the preset (a short name in brackets):", ""]
     for key, default in {"table": "", **flat_keys(Config())}.items():
+        if key.endswith(".content"):
+            continue
         name = f"{key} [{short[key]}]" if key in short else key
         lines.append(f"  {name:<40} {default!s:<16} {', '.join(allowed.get(key, ()))}".rstrip())
     return "\n".join(lines)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
@@ -12,6 +10,7 @@ from typing import Any
 from prune_bench.config import Config, to_dict
 from prune_bench.config.history import FORMER_NAMES, flatten, version_of
 from prune_bench.families import FAMILIES
+from prune_bench.fingerprint import fingerprint
 from prune_bench.pruning.methods import find_method
 
 INCIDENTAL = {  # keys of any section that shape no run, and what they say instead
@@ -21,11 +20,6 @@ INCIDENTAL = {  # keys of any section that shape no run, and what they say inste
 }
 
 
-def fingerprint(values: Any, digits: int = 12) -> str:
-    """Hex digits that name a JSON-able value."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:digits]
-
-
 def sections(task: str, method: str) -> tuple[str, ...]:
     """What of a configuration shapes a run; of `pruning`, only the method's knobs do."""
     row = find_method(method)
@@ -33,11 +27,29 @@ def sections(task: str, method: str) -> tuple[str, ...]:
 
 
 def shape(values: Mapping[str, Any], sections: Sequence[str], knobs: Sequence[str] | None = None) -> dict[str, Any]:
-    """Those sections of plain `values` by dotted key, of `pruning` the `knobs` alone, without `INCIDENTAL` keys."""
+    """Those sections of plain `values` by dotted key, of `pruning` the `knobs` alone, without `INCIDENTAL` keys.
+
+    Where it is known what a corpus holds, the folder it lies in is left out.
+    """
     kept = {section: values[section] for section in sections if section in values}
     if knobs is not None and "pruning" in kept:
         kept["pruning"] = {key: kept["pruning"][key] for key in knobs if key in kept["pruning"]}
-    return {key: value for key, value in flatten(kept).items() if key.rpartition(".")[2] not in INCIDENTAL}
+    if "corpus" in kept:
+        kept["corpus"] = with_content_of(kept["corpus"], kept.get("pruning", {}).get("mask_language", ""))
+    located = {f"{section}.root" for section, part in kept.items() if isinstance(part, Mapping) and part.get("content")}
+    leaves = flatten(kept).items()
+    return {key: value for key, value in leaves if key not in located and key.rpartition(".")[2] not in INCIDENTAL}
+
+
+def with_content_of(corpus: Mapping[str, Any], mask_language: str) -> dict[str, Any]:
+    """A corpus with the content of the languages that a run reads: of those trained jointly, the training split."""
+    content, whole = {}, (corpus["language"], mask_language)
+    for language, splits in corpus.get("content", {}).items():
+        if language in whole:
+            content[language] = splits
+        elif language in corpus["joint"].split("+"):
+            content[language] = {"train": splits["train"]}
+    return {**corpus, "content": content}
 
 
 def identity(config: Config, *sections: str, knobs: Sequence[str] | None = None) -> str:

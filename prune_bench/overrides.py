@@ -58,6 +58,8 @@ def override(base: Config, values: Mapping[str, Any]) -> Config:
     """A copy of `base` with dotted keys replaced and checked. ValueError names the unknown key or value."""
     known, allowed = flat_keys(base), choices(base)
     for key, value in values.items():
+        if key.rpartition(".")[2] == "content":
+            raise ValueError(f"{key} is read from the corpus: leave it out")
         if key in RENAMED:
             raise ValueError(f"{key} is renamed to {RENAMED[key]}: write {RENAMED[key]}={value}")
         if key not in known and not key.startswith("execution.slurm."):

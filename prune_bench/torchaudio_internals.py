@@ -2,43 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from torchaudio.datasets import COMMONVOICE, LIBRISPEECH, LibriLightLimited
-from torchaudio.datasets.librispeech import _get_librispeech_metadata
-
-Metadata = tuple[str, int, str, int, int, int]
-
-
-class LibriSpeechSubset(LIBRISPEECH):
-    """A subset of LibriSpeech; paths in its metadata are relative to `folder`."""
-
-    @property
-    def folder(self) -> Path:
-        return Path(self._archive)
-
-    def name(self, n: int) -> str:
-        """The n-th utterance's file name without its suffix."""
-        return self._walker[n]
-
-
-class LibriLightSubset(LibriLightLimited):
-    """A subset of Libri-light's limited supervision, read in the same way."""
-
-    @property
-    def folder(self) -> Path:
-        return Path(self._path)
-
-    def name(self, n: int) -> str:
-        """The n-th utterance's file name without its suffix."""
-        return self._fileids_paths[n][1]
-
-    def get_metadata(self, n: int) -> Metadata:
-        """Path of the audio, sample rate, transcript, speaker, chapter and number of the n-th utterance."""
-        folder, name = self._fileids_paths[n]
-        return _get_librispeech_metadata(name, str(self._path), folder, self._ext_audio, self._ext_txt)
+from torchaudio.datasets import COMMONVOICE
 
 
 class CommonVoiceList(COMMONVOICE):

@@ -21,7 +21,7 @@ PROJECT = SETTINGS["project"]
 
 # Lowest first. A package may import those of lower layers, and of its own layer only itself.
 LAYERS = [
-    {"registry", "files", "torchaudio_internals", "pruning"},
+    {"registry", "files", "fingerprint", "torchaudio_internals", "pruning"},
     {"config"},
     {"families"},
     {"identity"},

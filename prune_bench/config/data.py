@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 LANGUAGE = "{language}"
 
@@ -14,7 +14,8 @@ class CorpusConfig:
     `targets` are the words of the transcripts, or `phones`: how eSpeak NG pronounces them in `language`. With `joint`,
     languages joined with `+`, training takes all of these, development and test `language` alone. `labels` names how
     much of it is labelled: Libri-light's subset of that name, or its stand-in, a share of the training utterances.
-    In a manifest's `root`, `{language}` stands for the language.
+    In a manifest's `root`, `{language}` stands for the language. `content` is what it holds, a digest by language and
+    split: sweeps fill it in, and it names runs in the place of `root`.
     """
 
     name: str = "espeak"
@@ -34,6 +35,7 @@ class CorpusConfig:
     dev_utterances: int = 400
     test_utterances: int = 1500
     seed: int = 0
+    content: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -73,7 +75,7 @@ class TextConfig:
     Where `dev` or `test` is empty, the transcripts of the speech corpus stand in. The `tokens` are the recogniser's
     ("speech"), as shallow fusion needs, or learned from the text itself ("text"). Lines of more than `max_tokens` are
     cut between words. `sentences` is how many `espeak` draws; `on_bad` says what is done with a line that the tokenizer
-    cannot encode.
+    cannot encode. `content` holds a digest of each split's files, as in `CorpusConfig`.
     """
 
     name: str = "espeak"
@@ -86,3 +88,4 @@ class TextConfig:
     max_tokens: int = 64
     on_bad: str = "fail"
     seed: int = 0
+    content: dict[str, str] = field(default_factory=dict)

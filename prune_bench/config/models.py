@@ -69,6 +69,7 @@ class PretrainingConfig:
     visible: float = 0.0
     seed: int = 0
     fit: FitConfig = field(default_factory=FitConfig)
+    content: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass

@@ -81,11 +81,17 @@ def labelled_stores(
 
 def prepare_unlabelled(config: Config, cache: str | Path, progress: bool = True) -> Corpus:
     """The training speech of `config.pretraining`, in all of its languages, without any text."""
+    options = (config.features, Path(cache), progress, ("train",))
+    stores = [feature_stores(corpus, *options)["train"] for corpus in unlabelled_corpora(config)]
+    return Corpus({"train": join(stores)}, Textless())
+
+
+def unlabelled_corpora(config: Config) -> list[CorpusConfig]:
+    """The corpus of each language of `config.pretraining`."""
     options = config.pretraining
     languages = options.languages.split("+")
-    stores = []
-    for language in languages:
-        corpus = CorpusConfig(
+    return [
+        CorpusConfig(
             name=options.corpus,
             root=options.root,
             train=options.train,
@@ -93,9 +99,10 @@ def prepare_unlabelled(config: Config, cache: str | Path, progress: bool = True)
             train_utterances=options.utterances // len(languages),
             on_bad=config.corpus.on_bad,
             seed=options.seed,
+            content=options.content,
         )
-        stores.append(feature_stores(corpus, config.features, Path(cache), progress, ("train",))["train"])
-    return Corpus({"train": join(stores)}, Textless())
+        for language in languages
+    ]
 
 
 def cached_tokenizer(config: TokenizerConfig, texts: list[str], cache: Path) -> Tokenizer:

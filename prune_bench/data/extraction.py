@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import multiprocessing
 import os
 import signal
@@ -22,9 +20,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from prune_bench.config import CorpusConfig, FeatureConfig
 from prune_bench.data.audio import FEATURES, BadUtterance, LogMel, Waveform
 from prune_bench.data.corpora import CORPORA, Source
+from prune_bench.data.digests import file_digests
 from prune_bench.data.store import FeatureStore, Row, write_store
 from prune_bench.data.texts import normalize
 from prune_bench.files import cached_folder
+from prune_bench.fingerprint import fingerprint
 
 VERSION = 3
 ALONE = 300
@@ -99,22 +99,31 @@ def feature_stores(
         raise ValueError(f"corpus.on_bad={corpus.on_bad!r} is unknown; choose fail or skip")
     source = spec.source(corpus, features)
     extractor = Extractor(source, features, corpus.on_bad == "skip")
-    paths = {split: cache / "features" / store_name(source, corpus, features, split) for split in splits or spec.splits}
+    splits, known = splits or spec.splits, corpus.content.get(corpus.language, {})
+    digests = {split: known.get(split) or split_digest(source, split, cache, progress) for split in splits}
+    paths = {split: cache / "features" / store_name(digests[split], corpus, features, split) for split in splits}
     with ExitStack() as stack:
         workers = Workers(extractor, stack)
         for split, path in paths.items():
             with cached_folder(path) as folder:
                 if folder is not None:
+                    if split in known and known[split] != split_digest(source, split, cache, progress):
+                        raise ValueError(f"{corpus.name} {split}: changed since the sweep began; start it again")
                     parts = source.parts(split)
                     blocks = counted(workers.map(parts), f"{corpus.name} {split}", parts, progress)
                     write_store(folder, blocks, extractor.nothing)
     return {split: FeatureStore.open(path) for split, path in paths.items()}
 
 
-def store_name(source: Source, corpus: CorpusConfig, features: FeatureConfig, split: str) -> str:
+def split_digest(source: Source, split: str, cache: Path, progress: bool) -> str:
+    """What a split of a corpus holds: its texts, speakers and audio, wherever they lie."""
+    audio = file_digests(source.files(split), cache / "digests.json", f"content of {split}", progress)
+    return fingerprint([source.fingerprint(split), audio])
+
+
+def store_name(digest: str, corpus: CorpusConfig, features: FeatureConfig, split: str) -> str:
     shape = [features.kind, features.sample_rate, features.mels, features.window_ms, features.hop_ms]
-    key = json.dumps([VERSION, source.fingerprint(split), shape, corpus.on_bad], sort_keys=True)
-    return f"{corpus.name}-{split}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    return f"{corpus.name}-{split}-{fingerprint([VERSION, digest, shape, corpus.on_bad])}"
 
 
 class Workers:

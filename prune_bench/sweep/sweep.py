@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from prune_bench.config import Config
+from prune_bench.data.contents import with_contents
 from prune_bench.sweep.launch.display import Display, estimate_left
 from prune_bench.sweep.launch.plan import plan_runs
 from prune_bench.sweep.launch.processes import Handle, Task, run_tasks, start_local
 from prune_bench.sweep.runs.dependencies import label, reference_runs, run_id, with_dependencies
-from prune_bench.sweep.runs.folders import READY, corpus_folder, run_folder
+from prune_bench.sweep.runs.folders import READY, cache_folder, corpus_folder, named_before, run_folder
 from prune_bench.sweep.runs.rows import Row, finished_runs, is_timed, read_row, unfinished, write_row, write_rows
 from prune_bench.sweep.stages.overlaps import is_compared
 
@@ -45,6 +47,9 @@ class Sweep:
         Raises:
             CorpusError: nothing could be started.
         """
+        self.configs = self.read_contents()
+        if old := named_before(Path(self.execution.output)):
+            self.display.say(f"{old} runs in {self.execution.output}/runs have names of an earlier version: left alone")
         tasks = plan_runs(self.configs)
         todo = {task.folder for task in tasks if task.stage == "run"}
         if tasks:
@@ -59,6 +64,14 @@ class Sweep:
             if self.compared and not is_compared(self.folder, self.rows):
                 self.measure_together("compare")
         return self.rows
+
+    def read_contents(self) -> list[Config]:
+        """The configurations with what their corpora hold, by which their runs are named."""
+        try:
+            return with_contents(self.configs, cache_folder(self.configs[0]), self.execution.progress)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            raise CorpusError from None
 
     def prepare_corpora(self) -> None:
         """Prepare the corpora of the runs and of their dependencies, in the foreground, one after the other."""

@@ -48,6 +48,14 @@ def test_a_missing_list_is_named_with_the_remedy(config):
         read(config, "dev-clean")
 
 
+def test_a_rewritten_list_changes_the_fingerprint(config, tmp_path):
+    source = CommonVoice(config, FeatureConfig())
+    assert [path.name for path in source.files("train")] == ["cv_0.mp3", "cv_1.mp3"]
+    (tmp_path / "sv-SE" / "train.tsv").write_text(f"{HEADER}\nanna\tcv_0.mp3\tHej!\t2\n")
+    rewritten = CommonVoice(config, FeatureConfig())
+    assert rewritten.fingerprint("train") == [["cv_0.mp3", "Hej!", "anna"]] != source.fingerprint("train")
+
+
 def test_an_incomplete_line_is_named(config, tmp_path):
     (tmp_path / "sv-SE" / "train.tsv").write_text(f"{HEADER}\nanna\tcv_0.mp3\t\t2\n")
     with pytest.raises(BadUtterance, match=r"train\.tsv:2: no sentence; correct or remove"):

@@ -55,6 +55,25 @@ def test_utterance_without_transcript_is_bad_and_named(config):
         read(config, "train")
 
 
+def test_a_transcript_without_audio_is_bad_and_named(config):
+    folder = Path(config.root) / "LibriSpeech/train-clean-100/19/198"
+    (folder / "19-198-0000.flac").unlink()
+    with pytest.raises(BadUtterance, match=r"19-198-0000\.flac: no such file") as caught:
+        read(config, "train")
+    assert caught.value.reason == "missing file"
+
+
+def test_what_is_there_now_is_listed(config):
+    source = LibriSpeech(config, FeatureConfig())
+    before = source.fingerprint("train")
+    write_chapter(Path(config.root), "train-clean-100", 19, 199, ["MORE"])
+    assert len(source.fingerprint("train")) == len(before) + 1
+    assert source.files("train")[2].name == "19-199-0000.flac"
+    (Path(config.root) / "LibriSpeech/train-clean-100/19/199/19-199.trans.txt").write_bytes(b"19-199-0000 \xe4\n")
+    with pytest.raises(ValueError, match=r"19-199\.trans\.txt: not UTF-8 \(.*\): convert the file"):
+        source.fingerprint("train")
+
+
 def test_absent_or_unknown_subset_is_refused_with_the_remedy(config):
     with pytest.raises(ValueError, match=r"holds no LibriSpeech/dev-clean; set corpus\.root .*corpus\.download=true"):
         read(config, "dev-clean")

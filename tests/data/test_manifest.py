@@ -91,6 +91,9 @@ def test_fingerprint_follows_the_content(root):
     source = Manifest(CorpusConfig(root=str(root)), FeatureConfig())
     before = source.fingerprint("train")
     assert source.fingerprint("train") == before
+    write(root / "train.jsonl", [{"audio_filepath": "audio/b.wav", "text": "fine"}])
+    assert source.fingerprint("train") == before
+    assert source.files("train") == [root / "audio/b.wav"]
     write(root / "train.jsonl", [{"audio_filepath": "audio/a.wav", "text": "better"}])
     assert source.fingerprint("train") != before
 

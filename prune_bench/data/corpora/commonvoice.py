@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from prune_bench.data.corpora.source import SUBSETS, CorpusSpec, Load, Utterance
 from prune_bench.torchaudio_internals import CommonVoiceList
 
 PART = 100
+KEYS = ("path", "sentence", "client_id")
 FOLDERS = {"sv": "sv-SE", "zh": "zh-TW"}
 Place = tuple[str, str, int]
 
@@ -33,7 +34,19 @@ class CommonVoice:
         self.datasets: dict[str, CommonVoiceList] = {}
 
     def fingerprint(self, split: str) -> Any:
-        return [str(self.folder.resolve()), self.listing(split)]
+        return [[entry.get(key) for key in KEYS] for entry in self.entries(split)]
+
+    def files(self, split: str) -> list[Path]:
+        return [self.audio(entry) for entry in self.entries(split)]
+
+    def entries(self, split: str) -> list[dict[str, str]]:
+        """The lines of a split's list."""
+        dataset = self.dataset(self.listing(split))
+        return [dataset.entry(place) for place in range(len(dataset))]
+
+    def audio(self, entry: Mapping[str, str]) -> Path:
+        name = entry.get("path", "")
+        return self.folder / "clips" / (name if Path(name).suffix else f"{name}.mp3")
 
     def listing(self, split: str) -> str:
         """The list of a split: `dev-clean` and `dev-other` are both `dev`."""
@@ -51,13 +64,12 @@ class CommonVoice:
     def load(self, split: str, listing: str, place: int) -> tuple[Utterance, Tensor]:
         dataset, line = self.dataset(listing), place + 2
         entry = dataset.entry(place)
-        missing = [key for key in ("path", "sentence", "client_id") if not entry.get(key)]
+        missing = [key for key in KEYS if not entry.get(key)]
         if missing:
             where = f"{self.folder / listing}.tsv:{line}"
             raise BadUtterance("incomplete line", f"{where}: no {missing[0]}; correct or remove the line")
-        name = entry["path"] if Path(entry["path"]).suffix else f"{entry['path']}.mp3"
-        path = self.folder / "clips" / name
-        utterance = Utterance(Path(name).stem, entry["sentence"], entry["client_id"], split, audio=str(path), line=line)
+        path = self.audio(entry)
+        utterance = Utterance(path.stem, entry["sentence"], entry["client_id"], split, audio=str(path), line=line)
         return utterance, read_audio(path, self.sample_rate)
 
     def dataset(self, listing: str) -> CommonVoiceList:

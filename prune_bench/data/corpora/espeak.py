@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,9 @@ class Espeak:
         counts = [count_of(self.config, split), self.config.seed]
         words = [grammar.source(self.config.language).content, grammar.SPLIT_SHARES, grammar.EXPONENT, grammar.SHIFT]
         return [VERSION, version("espeakng-loader"), asdict(RECIPES[split]), words, counts, self.config.language]
+
+    def files(self, split: str) -> Sequence[Path]:
+        return ()
 
     def parts(self, split: str) -> list[Sequence[Utterance]]:
         voices, spoken = voices_of(split, self.config.language), dict[str, list[Utterance]]()

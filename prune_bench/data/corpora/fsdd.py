@@ -53,14 +53,18 @@ class Fsdd:
 
     def __init__(self, config: CorpusConfig, features: FeatureConfig) -> None:
         self.config, self.sample_rate = config, features.sample_rate
-        self.files = find_recordings(Path(config.root))
-        self.voices = assign(sorted({speaker for _, speaker in self.files}))
+        self.recordings = find_recordings(Path(config.root))
+        self.voices = assign(sorted({speaker for _, speaker in self.recordings}))
 
     def fingerprint(self, split: str) -> Any:
-        names = sorted(path.name for paths in self.files.values() for path in paths.values())
+        names = [path.name for path in self.files(split)]
         counts = [count_of(self.config, split), self.config.seed]
         recipe = [asdict(self.voices[split]) | {"recordings": str(self.voices[split].recordings)}, LENGTHS, GAPS]
-        return [VERSION, str(Path(self.config.root).resolve()), zlib.crc32("".join(names).encode()), recipe, counts]
+        return [VERSION, names, recipe, counts]
+
+    def files(self, split: str) -> Sequence[Path]:
+        paths = (path for recordings in self.recordings.values() for path in recordings.values())
+        return sorted(paths, key=lambda path: path.name)
 
     def parts(self, split: str) -> list[Sequence[Utterance]]:
         random, speakers = self.generator(split), self.voices[split].speakers
@@ -77,7 +81,7 @@ class Fsdd:
         random, voices = self.generator(utterance.id), self.voices[utterance.split]
         speed, pieces = random.choice(voices.speeds), [self.silence(random)]
         for word in utterance.text.split():
-            files = self.files[DIGITS.index(word), utterance.speaker]
+            files = self.recordings[DIGITS.index(word), utterance.speaker]
             wanted = [path for index, path in files.items() if voices.recordings is None or index in voices.recordings]
             spoken = read_audio(wanted[random.integers(len(wanted))], RATE).numpy()
             pieces += [resample(spoken, round(100 * speed), 100), self.silence(random)]

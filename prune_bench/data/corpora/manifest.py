@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -17,6 +16,7 @@ from prune_bench.data.audio import BadUtterance, read_audio
 from prune_bench.data.corpora.source import SUBSETS, CorpusSpec, Load, Utterance, chunks, labelled, subset_of
 
 PART = 100
+AUDIO = "audio_filepath"
 Entry = tuple[str, int, dict[str, Any]]
 
 
@@ -33,11 +33,16 @@ class Manifest:
         self.root = Path(config.root.replace(LANGUAGE, config.language))
 
     def fingerprint(self, split: str) -> Any:
-        contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in self.listings(split)]
-        labels = [self.config.labels] if self.config.labels and split == "train" else []
-        return [str(self.root.resolve()), subset_of(self.config, split), contents, *labels]
+        return [[Path(path).name, number, entry | {AUDIO: ""}] for path, number, entry in self.entries(split)]
+
+    def files(self, split: str) -> list[Path]:
+        return [Path(path).parent / str(entry.get(AUDIO, "")) for path, _, entry in self.entries(split)]
 
     def parts(self, split: str) -> list[Sequence[Entry]]:
+        return chunks(self.entries(split), PART)
+
+    def entries(self, split: str) -> Sequence[Entry]:
+        """Manifest, line and content of each utterance of `split`."""
         entries = []
         for path, wanted in self.listings(split):
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -45,7 +50,7 @@ class Manifest:
                     entry = parse(line, f"{path}:{number}")
                     if wanted is None or entry.get("split") == wanted:
                         entries.append((str(path), number, entry | {"split": split}))
-        return chunks(labelled(self.config, split, entries), PART)
+        return labelled(self.config, split, entries)
 
     def listings(self, split: str) -> list[tuple[Path, str | None]]:
         """Files to read for `split`, each with the value of `split` to select in it, None for every line."""
@@ -84,7 +89,7 @@ def parse(line: str, where: str) -> dict[str, Any]:
 
 def described(entry: dict[str, Any], path: Path, number: int) -> Utterance:
     """The utterance of one manifest line; its id names manifest and line."""
-    for key, kind in (("audio_filepath", str), ("text", str)):
+    for key, kind in ((AUDIO, str), ("text", str)):
         if not isinstance(entry.get(key), kind):
             raise BadUtterance(f"no {key}", f"no {key!r}; add it or remove the line")
     try:
@@ -92,7 +97,7 @@ def described(entry: dict[str, Any], path: Path, number: int) -> Utterance:
         duration = None if duration is None else float(duration)
     except (TypeError, ValueError):
         raise BadUtterance("bad number", "'offset' and 'duration' must be seconds; correct them") from None
-    audio = path.parent / entry["audio_filepath"]
+    audio = path.parent / entry[AUDIO]
     return Utterance(f"{path.name}:{number}", entry["text"], str(entry.get("speaker", "")), entry["split"], str(audio),
                      start, duration, number)  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -38,10 +39,16 @@ Load = Callable[[], tuple[Utterance, Tensor]]
 
 
 class Source(Protocol):
-    """A corpus. `parts` is cheap and runs in the parent; `read` runs in workers, on a pickled copy."""
+    """A corpus. `read` runs in workers, on a pickled copy; the others are cheap and run in the parent.
+
+    `fingerprint` and the bytes of `files` say what a split holds, wherever it lies.
+    """
 
     def fingerprint(self, split: str) -> Any:
-        """JSON value that changes whenever the audio or text of `split` would."""
+        """JSON value that changes whenever the texts, speakers or order of `split` would, or audio that is made up."""
+
+    def files(self, split: str) -> Sequence[Path]:
+        """The audio files of `split`, those that are missing too; none where all audio is synthesised."""
 
     def parts(self, split: str) -> list[Sequence[Any]]:
         """The utterances of `split`, in parts that may be read in any order."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -14,11 +12,12 @@ from rich.progress import track
 from prune_bench.config import Config, TextConfig
 from prune_bench.data.corpus import Corpus, cached_tokenizer, prepare
 from prune_bench.data.store import describe
-from prune_bench.data.text.sources import fingerprint, lines, paths_of
+from prune_bench.data.text.sources import content_of, describe_lines, lines, paths_of
 from prune_bench.data.text.store import TextStore, write_text_store
 from prune_bench.data.texts import spell
 from prune_bench.data.tokenizers import Tokenizer, tokenizer_digest
 from prune_bench.files import cached_folder
+from prune_bench.fingerprint import fingerprint
 
 SPLITS = ("train", "dev", "test")
 TEXTS_FOR_TOKENIZER = 200_000
@@ -79,14 +78,16 @@ def text_store(
 ) -> TextStore:
     """One split, written once."""
     text, training = config.text, split == "train"
-    sources = {one: fingerprint(text, one, spoken[one]) for one in (SPLITS if training else (split,))}
+    content = text.content or content_of(text, cache, progress)
+    sources = {one: describe_lines(text, one, spoken[one], content) for one in (SPLITS if training else (split,))}
     shaped = [VERSION, sources, text.max_tokens, text.on_bad, asdict(config.tokenizer), tokenizer_digest(tokenizer)]
     if training:
         shaped.append(spoken)
-    name = hashlib.sha256(json.dumps(shaped).encode()).hexdigest()[:12]
-    path = cache / "text" / f"{text.name}-{split}-{name}"
+    path = cache / "text" / f"{text.name}-{split}-{fingerprint(shaped)}"
     with cached_folder(path) as folder:
         if folder is not None:
+            if text.content and text.content != content_of(text, cache, progress):
+                raise ValueError(f"{origin(text, split)}: changed since the sweep began; start it again")
             found = lines(text, split, spoken[split])
             write_text_store(
                 folder,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from prune_bench.config import TextConfig
 from prune_bench.data import grammar
+from prune_bench.data.digests import file_digests
+from prune_bench.fingerprint import fingerprint
 
 GENERATED = "espeak"
 FILES = {
@@ -76,11 +78,19 @@ def lines(config: TextConfig, split: str, transcripts: Sequence[str]) -> Iterato
         raise ValueError(f"text.name={config.name} needs files to train on: add text.train=FILE")
 
 
-def fingerprint(config: TextConfig, split: str, transcripts: Sequence[str]) -> Any:
-    """JSON value that changes whenever the lines of a split would."""
-    paths = paths_of(config, split)
-    if paths:
-        found = [path.stat() if path.is_file() else None for path in paths]
-        return [[str(path), one and [one.st_size, one.st_mtime_ns]] for path, one in zip(paths, found, strict=True)]
+def content_of(config: TextConfig, cache: Path, progress: bool = False) -> dict[str, str]:
+    """A digest of what the files of each split hold, for the splits that have files; kept under folder `cache`."""
+    named = {split: paths_of(config, split) for split in ("train", "dev", "test")}
+    return {
+        split: fingerprint(file_digests(paths, cache / "digests.json", f"content of {split} text", progress))
+        for split, paths in named.items()
+        if paths
+    }
+
+
+def describe_lines(config: TextConfig, split: str, transcripts: Sequence[str], content: Mapping[str, str]) -> Any:
+    """JSON value that changes whenever the lines of a split would; `content` is that of `content_of`."""
+    if split in content:
+        return content[split]
     generated = split == "train" and config.name == GENERATED
     return [config.sentences, config.seed, grammar.source("en").content] if generated else list(transcripts)

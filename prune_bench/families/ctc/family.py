@@ -20,7 +20,7 @@ from prune_bench.families.ctc.presets import PRESETS, adapted
 from prune_bench.families.ctc.pretraining import make_arch, make_pretraining
 from prune_bench.families.record import Family, Progress
 from prune_bench.families.speech import ERROR_RATES, SCORES, TRAINING, SpeechExperiment
-from prune_bench.identity import fingerprint
+from prune_bench.fingerprint import fingerprint
 from prune_bench.measurement.flops import count_in_passing
 from prune_bench.measurement.size import kept_fractions
 from prune_bench.models.pretrained import load_pretrained, published

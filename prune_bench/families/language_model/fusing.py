@@ -18,7 +18,7 @@ from prune_bench.data.tokenizers import tokenizer_digest
 from prune_bench.decoding.fusion import Fusion
 from prune_bench.families.record import Folders, Report
 from prune_bench.files import cached_file
-from prune_bench.identity import fingerprint
+from prune_bench.fingerprint import fingerprint
 from prune_bench.measurement.evaluation import by_split, judge, part_of
 from prune_bench.measurement.fusion import Encoded, encode, transcribe, tune
 from prune_bench.measurement.perplexity import frequent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from prune_bench.config import Config
@@ -11,10 +12,16 @@ from prune_bench.pruning.methods import find_method
 from prune_bench.sweep.runs.dependencies import run_id
 
 READY = "ready"
+OLD_NAME = re.compile(r"-[0-9a-f]{12}$")
 
 
 def run_folder(config: Config) -> Path:
     return Path(config.execution.output) / "runs" / run_id(config)
+
+
+def named_before(output: Path) -> int:
+    """How many run folders have the shorter names of an earlier version."""
+    return sum(OLD_NAME.search(path.name) is not None for path in (output / "runs").glob("*/"))
 
 
 def corpus_folder(config: Config) -> Path:

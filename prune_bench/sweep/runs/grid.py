@@ -10,7 +10,7 @@ from prune_bench.config import Config, CorpusConfig
 from prune_bench.config.data import LANGUAGE
 from prune_bench.data.corpora import CORPORA
 from prune_bench.families import family_of, preset
-from prune_bench.identity import fingerprint
+from prune_bench.fingerprint import fingerprint
 from prune_bench.overrides import adapt, expand_grid, override, parse_overrides
 from prune_bench.plugins import load_plugins
 from prune_bench.pruning.methods import ALIASES, METHODS
