@@ -60,7 +60,7 @@ def changed(part: Any, key: str) -> Any:
         return replace(part, **{name: changed(value, rest)})
     if isinstance(value, bool):
         return replace(part, **{name: not value})
-    return replace(part, **{name: OTHERS.get(name, f"{value}x") if isinstance(value, str) else value + 0.25})
+    return replace(part, **{name: OTHERS.get(name, f"{value}x") if isinstance(value, str) else (value or 0) + 0.25})
 
 
 def names(config: Config) -> list[str]:
