@@ -22,6 +22,7 @@ UNNAMED = {  # sections, and keys of any section, that name no run, and why
     "plugins": "where a family or a corpus is found, not what it is",
     "wandb": "where metrics go",
     "execution": "where and how runs execute, not what",
+    **dict.fromkeys(("calibration_batches", "block", "damping"), "of criteria that no method has yet"),
 }
 OTHERS = {"task": "ctc", "method": "parp"}
 RUNS = [
