@@ -88,6 +88,7 @@ def test_the_published_mask_embedding_hides_frames_where_it_is_asked_for(monkeyp
     experiment = CtcExperiment(masked)
     model = experiment.make_task(CORPUS, config.final, Path()).model
     assert torch.equal(model.mask_embedding, published.mask_embedding)
+    assert "notes" not in experiment.describe(model, model)
     model.mask_embedding.data.fill_(7.0)
     again = experiment.make_task(CORPUS, config.final, Path()).model
     experiment.adopt(again, model)
@@ -98,9 +99,13 @@ def test_the_published_mask_embedding_hides_frames_where_it_is_asked_for(monkeyp
 def test_an_encoder_without_a_mask_embedding_says_that_it_hides_by_zeros(monkeypatch, source):
     make_published(monkeypatch)
     config = override(CONFIG, {"pretraining.source": source, "finetuning.mask_prob": 0.65})
-    with pytest.warns(UserWarning, match="no mask embedding: hidden frames are zeros"):
+    with pytest.warns(UserWarning, match="Hidden frames are zeros: the pretrained weights have no mask embedding"):
         model = CtcExperiment(config).make_task(CORPUS, config.final, Path()).model
     assert model.mask_embedding is None
+    assert CtcExperiment(config).describe(model, model)["notes"] == [
+        "Hidden frames are zeros: the pretrained weights have no mask embedding."
+    ]
+    assert "notes" not in CtcExperiment(CONFIG).describe(model, model)
 
 
 def test_dropouts_of_the_configuration_reach_the_model():

@@ -30,6 +30,7 @@ from prune_bench.tasks.ctc import CtcTask
 from prune_bench.tasks.pretraining import PretrainingTask
 
 HEAD = "aux."
+ZEROS = "Hidden frames are zeros: the pretrained weights have no mask embedding."
 
 
 class CtcExperiment(SpeechExperiment):
@@ -100,17 +101,17 @@ class CtcExperiment(SpeechExperiment):
         return count_in_passing(lambda: Wav2Vec2(model.arch), (1, samples))
 
     def describe(self, model: Wav2Vec2, dense: Wav2Vec2) -> dict[str, Any]:
-        return {"kept": kept_fractions(model, dense)}
+        found: dict[str, Any] = {"kept": kept_fractions(model, dense)}
+        if self.config.finetuning.mask_prob > 0 and not model.arch.mask_embedding:
+            found["notes"] = [ZEROS]
+        return found
 
 
 def make_model(arch: Wav2Vec2Arch, tuning: FinetuningConfig) -> Wav2Vec2:
     """An encoder to be fine-tuned, at random weights; with a mask embedding where `arch` has one that is needed."""
     masked = tuning.mask_prob > 0
     if masked and not arch.mask_embedding:
-        rank_zero_warn(
-            "the pretrained encoder has no mask embedding: hidden frames are zeros; give a Hugging Face folder or a "
-            "fairseq checkpoint as pretraining.source"
-        )
+        rank_zero_warn(f"{ZEROS} A Hugging Face folder or a fairseq checkpoint as pretraining.source has one.")
     return Wav2Vec2(
         replace(arch, mask_embedding=masked and arch.mask_embedding),
         dropout=tuning.dropout,

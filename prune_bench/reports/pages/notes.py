@@ -28,6 +28,7 @@ def describe_runs(results: Results, setting: str, scored: bool = True, rows: Seq
         f"Block weights: what the weight matrices of the {PRUNABLE.get(row.get('task', ''), 'encoder blocks')} "
         "store, the base of every percentage in the first column.",
         *_without_gain(results),
+        *dict.fromkeys(note for one in done for note in one.get("notes", ())),
         _hardware([*done, *rows]),
     ]
 

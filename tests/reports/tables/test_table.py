@@ -120,6 +120,12 @@ def test_masked_models_are_marked_without_gain(rows):
     assert "No physical gain (masked, not compacted): OMP." in TABLE.text(masked)
 
 
+def test_what_rows_note_is_said_once():
+    rows = [row("dense", notes=["Frames are zeros."]), row("omp", 0.3, notes=["Frames are zeros.", "And more."])]
+    text = TABLE.text(rows)
+    assert text.count("Frames are zeros.") == text.count("And more.") == 1
+
+
 def test_written_files(rows, tmp_path):
     paths = TABLE.write(rows, timing(rows), tmp_path)
     assert {path.name for path in paths} == {path.name for path in tmp_path.iterdir()}
