@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.benchmarks.results import Goal, Result
-from prune_bench.measurement.intervals import crossed_parts, reach
+from prune_bench.measurement.intervals import crossed_parts, half_width
 
 ROUNDS = 10_000
 UTTERANCES = 300
@@ -125,7 +125,7 @@ def simulate(draw: Draw, seeds: int, deviation: float, rounds: int) -> Iterator[
 def crossed_interval(counts: Array, words: Array) -> tuple[Array, Array]:
     """The interval of `prune_bench.measurement.intervals`, of each experiment."""
     ratio = counts.sum((1, 2)) / counts.shape[1] / words.sum((1, 2))
-    half = reach(crossed_parts((counts - ratio[:, None, None] * words) / words.mean(-1, keepdims=True)))
+    half = half_width(crossed_parts((counts - ratio[:, None, None] * words) / words.mean(-1, keepdims=True)))
     return ratio - half, ratio + half
 
 

@@ -16,7 +16,6 @@ class MeasurementConfig:
 
     batch_frames: int = 40000
     max_symbols: int = 5
-    bootstrap: int = 1000
     timing_seconds: float = 10.0
     timing_rounds: int = 30
     fused: bool = False

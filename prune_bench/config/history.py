@@ -19,7 +19,7 @@ RENAMED = {
     "text.units": "text.tokens",
 }
 FORMER_NAMES = {new: old for old, new in RENAMED.items()}
-REMOVED = ("lm.dense.", "lm.final.")
+REMOVED = ("lm.dense.", "lm.final.", "measurement.bootstrap")
 DEFAULTS: dict[str, list[dict[str, Any]]] = json.loads(Path(__file__).with_name("defaults.json").read_text())
 FIRST_DEFAULTS = {
     f"{section}.{key}": value

@@ -43,7 +43,6 @@ class SpeechExperiment(Experiment):
                 corpus.tokenizer,
                 self.batch_frames(model),
                 progress=part_of(progress, done, total),
-                samples=self.config.measurement.bootstrap,
             )
             done += len(store)
         return by_split(results)

@@ -11,7 +11,7 @@ from torch import nn
 from prune_bench.data.batches import Batch, evaluation_batches
 from prune_bench.data.store import FeatureStore
 from prune_bench.data.tokenizers import Tokenizer
-from prune_bench.measurement.accuracy import bootstrap_interval, count_errors, word_error_rate
+from prune_bench.measurement.accuracy import count_errors, rate_of
 
 Progress = Callable[[int, int], None]
 
@@ -38,12 +38,12 @@ def evaluate(
     tokenizer: Tokenizer,
     batch_frames: int,
     progress: Progress | None = None,
-    samples: int = 1000,
 ) -> dict[str, Any]:
     """Error rate of `model`, put in eval mode and read by `recognise`, on every utterance of one split.
 
-    Returns `wer`, `low`, `high` (percent), `errors`, `words` (sums) and `utterances`: per-utterance `errors` and
-    `words` in the order of the store. `progress(done, total)` is called with utterance counts after each batch.
+    Returns `wer` and its interval over utterances `low`, `high` (percent; None where there is none), `errors`, `words`
+    (sums) and `utterances`: per-utterance `errors` and `words` in the order of the store. `progress(done, total)` is
+    called with utterance counts after each batch.
     """
     device = next(model.parameters()).device
     model.eval()
@@ -56,17 +56,17 @@ def evaluate(
         done += len(decoded)
         if progress:
             progress(done, len(store))
-    return judge(store.texts, hypotheses, samples)
+    return judge(store.texts, hypotheses)
 
 
-def judge(references: Sequence[str], hypotheses: Sequence[str], samples: int = 1000) -> dict[str, Any]:
+def judge(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, Any]:
     """What `evaluate` returns, for hypotheses that are there."""
     counts = count_errors(references, hypotheses)
-    low, high = bootstrap_interval(counts.errors, counts.words, samples)
+    rate = rate_of(counts.errors, counts.words)
     return {
-        "wer": word_error_rate(counts.errors, counts.words),
-        "low": low,
-        "high": high,
+        "wer": rate.mean,
+        "low": rate.low,
+        "high": rate.high,
         "errors": int(counts.errors.sum()),
         "words": int(counts.words.sum()),
         "utterances": {"errors": counts.errors.tolist(), "words": counts.words.tolist()},

@@ -79,10 +79,7 @@ def tune(
     """The `weight` and the `internal` weight of the smallest mean error rate over `dev` splits, and all `tried`."""
     tried = []
     for pair in product(weights, internal):
-        rates = {
-            split: judge(one.texts, recognise(one, Fusion(model, *pair)), samples=1)["wer"]
-            for split, one in dev.items()
-        }
+        rates = {split: judge(one.texts, recognise(one, Fusion(model, *pair)))["wer"] for split, one in dev.items()}
         tried.append({"weight": pair[0], "internal": pair[1], **rates})
     best = min(tried, key=lambda one: sum(one[split] for split in dev))
     return {"weight": best["weight"], "internal": best["internal"], "tried": tried}

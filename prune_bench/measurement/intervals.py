@@ -25,7 +25,7 @@ more (Owen 2007, "The pigeonhole bootstrap") and sees (S - 1) / S of A.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -48,6 +48,18 @@ class Estimate:
     low: float | None = None
     high: float | None = None
     seeds: int = 1
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """How far the interval reaches below and above the mean; nowhere if there is none."""
+        if self.low is None or self.high is None:
+            return 0.0, 0.0
+        return self.mean - self.low, self.high - self.mean
+
+    def transform(self, rising: Callable[[float], float]) -> Estimate:
+        """The estimate of a rising function of the number."""
+        low, high = (None if bound is None else rising(bound) for bound in (self.low, self.high))
+        return Estimate(rising(self.mean), low, high, self.seeds)
 
 
 class Counts(NamedTuple):
@@ -101,8 +113,8 @@ def crossed_parts(effects: NDArray[np.float64]) -> tuple[Part, Part]:
     return Part(ms_seeds / size, seeds - 1), Part(shared / size, utterances - 1)
 
 
-def reach(parts: Sequence[Part]) -> NDArray[np.float64]:
-    """How far the interval reaches to either side, t_nu sqrt(V)."""
+def half_width(parts: Sequence[Part]) -> NDArray[np.float64]:
+    """Half of an interval, t_nu sqrt(V), from the parts of V."""
     total = np.sum([part.variance for part in parts], axis=0)
     weighted = np.sum([part.variance / part.freedom for part in parts], axis=0)
     return stats.t.ppf((1 + LEVEL) / 2, total / weighted) * np.sqrt(total)
@@ -135,5 +147,5 @@ def _parts(effects: NDArray[np.float64]) -> tuple[Part, ...]:
 def _interval(mean: float, parts: Sequence[Part], seeds: int) -> Estimate:
     if 100 * math.sqrt(sum(part.variance for part in parts)) < NOTHING:
         return Estimate(mean, seeds=seeds)
-    half = 100 * float(reach(parts))
+    half = 100 * float(half_width(parts))
     return Estimate(mean, mean - half, mean + half, seeds)

@@ -1,6 +1,7 @@
 """Perplexities with their uncertainty, by tokens, by words, and by how frequent the words are.
 
-Every sentence ends with its border, which counts as a token and as a word. Intervals resample whole sentences.
+Every sentence ends with its border, which counts as a token and as a word. Intervals are over sentences and
+on the scale of logarithms.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from prune_bench.data.text.batches import text_evaluation
 from prune_bench.data.text.store import TextStore
 from prune_bench.decoding.scoring import cross_entropy
-from prune_bench.measurement.accuracy import bootstrap_interval
 from prune_bench.measurement.evaluation import Progress
+from prune_bench.measurement.intervals import Counts, estimate_ratio
 from prune_bench.models.transformer_lm import LanguageModel
 
 
@@ -45,7 +46,6 @@ def measure_perplexity(
     store: TextStore,
     frequencies: Mapping[str, int],
     progress: Progress | None = None,
-    samples: int = 1000,
 ) -> dict[str, Any]:
     """Perplexities of a split, given the counts of words in the training text.
 
@@ -55,11 +55,11 @@ def measure_perplexity(
     nats = score_sentences(model, store, progress)
     tokens = store.lengths(np.arange(len(store))) + 1
     words = np.array([len(text.split()) + 1 for text in store.texts])
-    low, high = (math.exp(bound / 100) for bound in bootstrap_interval(nats, tokens, samples))
+    found = estimate_ratio(Counts(nats, tokens)).transform(lambda hundredths: math.exp(hundredths / 100))
     return {
-        "units": perplexity(nats, tokens),
-        "low": low,
-        "high": high,
+        "units": found.mean,
+        "low": found.low,
+        "high": found.high,
         "words": perplexity(nats, words),
         "sentences": {
             "nats": np.round(nats, 4).tolist(),

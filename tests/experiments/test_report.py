@@ -45,7 +45,7 @@ def test_runs_as_a_script_from_any_folder(folder, tmp_path):
         text=True,
     )
     assert result.returncode == 0, result.stderr
-    assert "1 of 3 seeds" in result.stdout
+    assert "8 need three seeds" in result.stdout
     assert (folder / "claims.md").exists()
     assert "claims.md" in result.stdout.splitlines()[-1]
 

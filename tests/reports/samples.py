@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from prune_bench.measurement.accuracy import rate_of
 from prune_bench.pruning.methods import METHODS
 
 WIDTH, HEADS, FFN, KERNEL, LAYERS = 144, 4, 576, 15, 4
@@ -57,9 +58,8 @@ def row(method: str, sparsity: float = 0.0, seed: int = 0, utterances: int = 300
         rng = np.random.default_rng([seed, sum(map(ord, split))])
         rate = (base + COST[method] * max(sparsity, 0.1) ** 2 * base / 8) / 100
         errors = np.minimum(rng.poisson(words * rate), words)
-        low, high = 100 * errors.sum() / words.sum() + np.array([-1.0, 1.0])
-        values[f"wer.{split}"] = 100 * float(errors.sum() / words.sum())
-        values |= {f"wer.{split}.low": float(low), f"wer.{split}.high": float(high)}
+        found = rate_of(errors, words)
+        values |= {f"wer.{split}": found.mean, f"wer.{split}.low": found.low, f"wer.{split}.high": found.high}
         values["utterances"][split] = {"errors": errors.tolist(), "words": words.tolist()}
     return {**values, **changes}
 

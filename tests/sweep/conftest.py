@@ -40,7 +40,6 @@ SMALLEST = {
     "final.frames": 300,
     "dense.checkpoint_every": 2,
     "final.checkpoint_every": 2,
-    "measurement.bootstrap": 10,
     "measurement.timing_seconds": 0.5,
     "measurement.timing_rounds": 1,
     "wandb.mode": "disabled",

@@ -53,7 +53,7 @@ class LanguageModelExperiment(Experiment):
         """Perplexities of development and test text."""
         words, row = corpus.splits["train"].words, dict[str, Any](sentences={})
         for split in JUDGED:
-            found = measure_perplexity(model, corpus.splits[split], words, progress, self.config.measurement.bootstrap)
+            found = measure_perplexity(model, corpus.splits[split], words, progress)
             row["sentences"][split] = found.pop("sentences")
             row[f"ppl.{split}"] = found.pop("units")
             row.update({f"ppl.{split}.{name}": value for name, value in found.items()})

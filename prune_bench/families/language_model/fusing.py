@@ -69,7 +69,7 @@ def error_rates(
             part_of(partial(report, "decoding"), done, total),
         )  # fmt: skip
         done += len(one.texts)
-        results[split] = judge(one.texts, hypotheses, config.measurement.bootstrap)
+        results[split] = judge(one.texts, hypotheses)
     return {**by_split(results), "rtf.decoding": (time.monotonic() - began) / seconds_of(corpus, config, encoded)}
 
 

@@ -1,40 +1,40 @@
 """A paper's conclusions as expressions, judged on our rows and, by the same expression, on the published numbers.
 
 A claim is a list of comparisons `a < b`, or with a margin `a < b (1 + margin)`. On our rows a comparison holds when
-every one of at least three seeds says so and the 95 % interval of the difference lies wholly on that side; it is
-contrary when both lie on the other side. A claim is reproduced when all its comparisons hold, not reproduced when one
-is contrary, and otherwise inconclusive. Published numbers have no interval: they are compared as they stand.
+every one of at least three seeds says so and the 95 % interval of left minus right side, the margin included, lies
+wholly below zero; it is contrary when both lie on the other side. With fewer seeds it is not judged. A claim is
+reproduced when all its comparisons hold, not reproduced when one is contrary, and otherwise inconclusive. Published
+numbers have no interval: they are compared as they stand.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from prune_bench.measurement.accuracy import Difference, pooled_difference
-from prune_bench.reports.claims.terms import Comparison, Paper, Term, ValueSource
-from prune_bench.reports.rows.counts import is_counted
+from prune_bench.measurement.intervals import Estimate, estimate_mean, estimate_ratio
+from prune_bench.reports.claims.terms import Comparison, Paper, ValueSource, Weighted
+from prune_bench.reports.rows.counts import is_counted, pair
 from prune_bench.reports.rows.results import Results
 
 SEEDS_NEEDED = 3
+FEW = "needs three seeds"
+SEVERAL = {"holds": "hold", FEW: "need three seeds"}  # of more than one comparison
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What one comparison comes to. Differences are a minus b, those in `by_seed` and `difference` on our rows.
 
-    `outcome` is holds, contrary, undecided, infeasible or missing; `published` holds, fails or "" (not printed).
+    `outcome` is holds, contrary, undecided, needs three seeds, infeasible or missing; `published` holds, fails or ""
+    (not printed).
     """
 
     comparison: Comparison
     outcome: str
     by_seed: Mapping[int, float]
-    difference: Difference | None
+    difference: Estimate | None
     published_difference: float | None
     published: str
 
@@ -86,68 +86,53 @@ class Verdict:
 
     @property
     def counts(self) -> str:
-        """How many comparisons had which outcome, and what is missing for a verdict."""
+        """How many comparisons had which outcome."""
         outcomes = Counter(one.outcome for one in self.evidence)
-        parts = [f"{count} {'hold' if outcome == 'holds' else outcome}" for outcome, count in outcomes.most_common()]
-        few = [f"{self.seeds} of {SEEDS_NEEDED} seeds"] if 0 < self.seeds < SEEDS_NEEDED else []
-        return ", ".join([*few, *parts])
+        several = {**SEVERAL, **{outcome: outcome for outcome, count in outcomes.items() if count == 1}}
+        return ", ".join(f"{count} {several.get(outcome, outcome)}" for outcome, count in outcomes.most_common())
 
 
 def weigh(comparison: Comparison, results: Results, paper: Paper) -> Evidence:
     """One comparison on our rows and on the published numbers."""
-    printed = differences(comparison, paper)
-    held = "" if not printed else "holds" if printed[0] < limits(comparison, paper)[0] else "fails"
-    by_seed = differences(comparison, results)
+    plain = replace(comparison, margin=0.0, plus=0.0)
+    printed, by_seed = differences(plain, paper), differences(plain, results)
+    held = "" if not printed else "holds" if differences(comparison, paper)[0] < 0 else "fails"
     if not by_seed:
         cells = (comparison.a.cell, comparison.b.cell)
         statuses = {row["status"] for cell in cells for row in results.unfinished.get(cell, [])}
         outcome = "infeasible" if "infeasible" in statuses else "missing"
         return Evidence(comparison, outcome, by_seed, None, printed.get(0), held)
-    difference = estimate(comparison, results, by_seed)
-    outcome = decide(difference, by_seed, limits(comparison, results))
-    return Evidence(comparison, outcome, by_seed, difference, printed.get(0), held)
+    excess = differences(comparison, results)
+    outcome = decide(estimate(comparison, results, excess), excess)
+    return Evidence(comparison, outcome, by_seed, estimate(plain, results, by_seed), printed.get(0), held)
 
 
-def decide(difference: Difference, by_seed: Mapping[int, float], bounds: Mapping[int, float]) -> str:
-    """`holds` or `contrary` if all of at least three seeds and the whole interval agree on it, else `undecided`."""
-    if len(by_seed) < SEEDS_NEEDED:
-        return "undecided"
-    bound = fmean(bounds[seed] for seed in by_seed)
-    if difference.high < bound and all(value < bounds[seed] for seed, value in by_seed.items()):
+def decide(excess: Estimate, by_seed: Mapping[int, float]) -> str:
+    """`holds` or `contrary` if all of at least three seeds and the whole interval agree on it, else `undecided`.
+
+    Both are of left minus right side, the margin included.
+    """
+    if min(len(by_seed), excess.seeds) < SEEDS_NEEDED:
+        return FEW
+    if excess.high is not None and excess.high < 0 and all(value < 0 for value in by_seed.values()):
         return "holds"
-    if difference.low > bound and all(value > bounds[seed] for seed, value in by_seed.items()):
+    if excess.low is not None and excess.low > 0 and all(value > 0 for value in by_seed.values()):
         return "contrary"
     return "undecided"
 
 
 def differences(comparison: Comparison, source: ValueSource) -> dict[int, float]:
-    """a minus b for each seed that has both."""
+    """a - b (1 + margin) - plus for each seed that has both."""
     a, b = comparison.a.values(source), comparison.b.values(source)
-    return {seed: a[seed] - b[seed] for seed in a if seed in b}
+    return {seed: a[seed] - (1 + comparison.margin) * b[seed] - comparison.plus for seed in a if seed in b}
 
 
-def limits(comparison: Comparison, source: ValueSource) -> dict[int, float]:
-    """What the difference of each seed must stay below: the margin's share of b, or the absolute one."""
-    known = comparison.b.values(source)
-    return {seed: comparison.margin * value + comparison.plus for seed, value in known.items()}
-
-
-def estimate(comparison: Comparison, results: Results, by_seed: Mapping[int, float]) -> Difference:
-    """Mean difference with its interval over seeds and, for ratios of counts, utterances or sentences."""
-    a, b = comparison.a, comparison.b
-    paired = isinstance(a, Term) and isinstance(b, Term) and is_counted(a.quantity)
-    if not paired or len(results.members(a.cell)) + len(results.members(b.cell)) > 2:
-        return resample_seeds(list(by_seed.values()))
-    errors_a, words = results.counts(a.quantity, a.cell, list(by_seed))
-    errors_b, _ = results.counts(b.quantity, b.cell, list(by_seed))
-    return pooled_difference(errors_a, errors_b, words)
-
-
-def resample_seeds(values: Sequence[float], samples: int = 1000) -> Difference:
-    """Mean of one value a seed with a bootstrap over seeds; a single seed leaves the interval open."""
-    if len(values) == 1:
-        return Difference(values[0], -math.inf, math.inf, 1.0)
-    draws = np.random.default_rng(0).choice(values, (samples, len(values))).mean(axis=1)
-    low, high = np.percentile(draws, [2.5, 97.5])
-    tail = min((draws <= 0).sum(), (draws >= 0).sum())
-    return Difference(fmean(values), float(low), float(high), min(1.0, 2 * (int(tail) + 1) / (samples + 1)))
+def estimate(comparison: Comparison, results: Results, by_seed: Mapping[int, float]) -> Estimate:
+    """Mean of the differences `by_seed` with its interval over seeds, of ratios of counts over utterances as well."""
+    right = (Weighted(-(1 + comparison.margin) * weight, term) for weight, term in comparison.b.parts)
+    shares = [*comparison.a.parts, *right] if comparison.a.parts and comparison.b.parts else []
+    if all(is_counted(term.quantity) for _, term in shares):
+        ratios = (results.ratios(term.quantity, term.cell, weight, by_seed) for weight, term in shares)
+        if samples := pair([ratio for members in ratios for ratio in members]):
+            return estimate_ratio(*samples).transform(lambda value: value - comparison.plus)
+    return estimate_mean(list(by_seed.values()))

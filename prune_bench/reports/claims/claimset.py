@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,18 @@ from prune_bench.files import write_text
 from prune_bench.reports.claims.claim import Claim, Evidence, Verdict
 from prune_bench.reports.claims.terms import Paper
 from prune_bench.reports.pages.notes import describe_runs
-from prune_bench.reports.pages.sheets import MINUS, MISSING, Heading, Sheet, to_csv, to_latex, to_markdown, to_text
+from prune_bench.reports.pages.sheets import (
+    ALONE,
+    MINUS,
+    MISSING,
+    Heading,
+    Sheet,
+    bracket,
+    to_csv,
+    to_latex,
+    to_markdown,
+    to_text,
+)
 from prune_bench.reports.rows.cells import Row, value_of
 from prune_bench.reports.rows.results import Results, Timing
 
@@ -111,7 +121,8 @@ class ClaimSet:
         lines = [[v.claim.text, v.ours, v.counts, v.paper] for v in verdicts]
         headings = [Heading(title) for title in ("claim", "on our rows", "comparisons", "on the published numbers")]
         notes = [f"{v.claim.text}: {v.claim.note}" for v in verdicts if v.claim.note]
-        origin = describe_runs(found[0], self.setting, rows=[row for results in found[1:] for row in results.done])
+        others = [row for results in found[1:] for row in results.done]
+        origin = describe_runs(found[0], self.setting, rows=others, bounded=False)
         return Sheet(self.title, headings, [lines], [*notes, *origin]), _evidence_sheet(verdicts)
 
 
@@ -127,7 +138,8 @@ def _evidence_sheet(verdicts: Sequence[Verdict]) -> Sheet:
     blocks = [[_evidence_line(one) for one in verdict.evidence] for verdict in verdicts]
     notes = (
         "Difference: left side minus right side, with its 95 % interval; error rates in points and perplexities in "
-        "hundredths of their logarithms, about percent, over seeds and utterances or sentences; all else over seeds.",
+        "hundredths of their logarithms, about percent, over seeds and utterances or sentences; all else over seeds. "
+        f"{ALONE} of one seed, over utterances or sentences only. The outcome counts a margin in, the difference not.",
     )
     return Sheet("Evidence", headings, blocks, notes)
 
@@ -141,8 +153,7 @@ def _evidence_line(evidence: Evidence) -> list[str]:
     found = evidence.difference
     ours = MISSING
     if found is not None:
-        interval = f"[{number(found.low)}, {number(found.high)}]" if math.isfinite(found.low) else ""
-        ours = f"{number(found.mean)}\t{interval}"
+        ours = f"{number(found.mean)}\t{bracket(found, number)}"
     return [
         str(evidence.comparison),
         evidence.outcome,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.pages.sheets import MINUS
@@ -31,6 +31,13 @@ class Paper:
         return {0: found[quantity]} if quantity in found else {}
 
 
+class Weighted(NamedTuple):
+    """A term's share of a sum."""
+
+    weight: float
+    term: Term
+
+
 @dataclass(frozen=True)
 class Term:
     """A quantity of one line of a table, under a `name` of its own where the line's method does not tell it apart."""
@@ -45,6 +52,11 @@ class Term:
         at = f" {100 * self.cell.sparsity:g} %" if self.cell.sparsity else ""
         name = f"{METHODS[self.cell.method].label}{at}"
         return f"{name}, {self.quantity.partition('.')[2]}" if self.quantity.startswith("lost.") else name
+
+    @property
+    def parts(self) -> tuple[Weighted, ...]:
+        """The terms whose weighted sum this is; none where it is not such a sum."""
+        return (Weighted(1.0, self),)
 
     def values(self, source: ValueSource) -> Mapping[int, float]:
         return source.values(self.quantity, self.cell)
@@ -61,6 +73,8 @@ class AtSizeOf:
     method: str
     cell: Cell
     sparsities: tuple[float, ...]
+
+    parts = ()
 
     def __str__(self) -> str:
         return f"{METHODS[self.method].label} at the same size"
@@ -93,6 +107,10 @@ class Where:
     def cell(self) -> Cell:
         return self.term.cell
 
+    @property
+    def parts(self) -> tuple[Weighted, ...]:
+        return self.term.parts
+
     def __str__(self) -> str:
         return str(self.term)
 
@@ -109,6 +127,8 @@ class Level:
     value: float
     quantity: str
     cell: Cell
+
+    parts = ()
 
     def __str__(self) -> str:
         return f"{self.value:g}"
@@ -131,6 +151,10 @@ class Gain:
     @property
     def cell(self) -> Cell:
         return self.small.cell
+
+    @property
+    def parts(self) -> tuple[Weighted, ...]:
+        return Weighted(1.0, self.large), Weighted(-1.0, self.small)
 
     def __str__(self) -> str:
         return f"gain of {self.small} over {self.large}"

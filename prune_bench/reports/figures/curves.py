@@ -104,7 +104,7 @@ def _draw_panel(axes: Axes, curves: Sequence[Curve], quantity: str, split: str) 
         found = sorted((point.x[quantity], point.y[split]) for point in curve.points if quantity in point.x)
         x, rates = zip(*found, strict=True)
         y = [rate.mean for rate in rates]
-        bars = [[abs(rate.mean - getattr(rate, side)) for rate in rates] for side in ("low", "high")]
+        bars = list(zip(*(rate.reach for rate in rates), strict=True))
         face = "white" if METHODS[curve.method].continues else colour
         axes.errorbar(x, y, bars, color=colour, elinewidth=0.8, linewidth=1.6, marker=marker, markersize=5, mfc=face)
         if not METHODS[curve.method].removes and len(curve.points) == 1:

@@ -15,7 +15,7 @@ from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.figures.curves import number_plainly
 from prune_bench.reports.pages import notes
 from prune_bench.reports.pages.drawings import Drawing
-from prune_bench.reports.pages.sheets import MISSING, Heading, Sheet
+from prune_bench.reports.pages.sheets import MISSING, Heading, Sheet, bracket
 from prune_bench.reports.pages.styles import FAINT, SETTINGS, label_right, style_of
 from prune_bench.reports.rows.cells import DENSE, Cell, Setting
 from prune_bench.reports.rows.results import Estimate, Results
@@ -115,11 +115,14 @@ class CurveFigure(Drawing):
             found = [(sparsity, self._fill(results, line, sparsity)) for sparsity in self.asked(line)]
             blocks.append([[f"{100 * s:g}", line.label, *cells] for s, cells in found if set(cells) != {MISSING}])
         below = [
-            *notes.describe_runs(results, self.setting, any(p.quantity.startswith("wer.") for p in self.panels)),
+            *notes.describe_runs(results, self.setting, self._shows("wer."), bounded=self._shows("wer.", "ppl.")),
             *self.published,
             *notes.describe_unfinished(results, list(results.unfinished)),
         ]
         return Sheet(self.title, headings, [block for block in blocks if block], below)
+
+    def _shows(self, *kinds: str) -> bool:
+        return any(panel.quantity.startswith(kinds) for panel in self.panels)
 
     def _columns(self) -> list[tuple[Heading, Panel, str]]:
         """What each panel is drawn against, once a setting, and its quantity."""
@@ -177,7 +180,7 @@ class CurveFigure(Drawing):
             if line.method in self.references:
                 axes.axhline(y[0], color=colour, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
             if line.method not in self.references or panel.against:
-                bars = [[reach(one, side) for one in estimates] for side in ("low", "high")]
+                bars = list(zip(*(estimate.reach for estimate in estimates), strict=True))
                 axes.errorbar(x, y, bars, color=colour, elinewidth=0.8, linewidth=1.6, marker=marker, markersize=5)
             ends.append((line.label, y[-1], colour))
         _scale(axes, panel)
@@ -223,12 +226,5 @@ def shown(estimate: Estimate | None, digits: int) -> str:
     """A number with its interval where one is known."""
     if estimate is None:
         return MISSING
-    if estimate.low is None:
-        return f"{estimate.mean:.{digits}f}"
-    return f"{estimate.mean:.{digits}f}\t[{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
-
-
-def reach(estimate: Estimate, side: str) -> float:
-    """How far the interval reaches to one side of the mean."""
-    bound = getattr(estimate, side)
-    return 0.0 if bound is None else abs(estimate.mean - bound)
+    number = f"{{:.{digits}f}}".format
+    return "\t".join(filter(None, (number(estimate.mean), bracket(estimate, number))))

@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from prune_bench.reports.figures.panels import Line, reach, shown
+from prune_bench.reports.figures.panels import Line, shown
 from prune_bench.reports.pages import notes
 from prune_bench.reports.pages.drawings import Drawing
 from prune_bench.reports.pages.sheets import Heading, Sheet
@@ -84,7 +84,7 @@ class PercentileFigure(Drawing):
             if len(known) == len(PARTS):
                 colour, marker = line.style
                 x = [place + SPREAD * ((i + 0.5) / len(self.lines) - 0.5) for place in range(len(PARTS))]
-                bars = [[reach(one, side) for one in known] for side in ("low", "high")]
+                bars = list(zip(*(estimate.reach for estimate in known), strict=True))
                 y, face = [one.mean for one in known], "white" if line.label in drawn else colour
                 axes.errorbar(
                     x, y, bars, color=colour, elinewidth=0.8, linewidth=0, marker=marker, mfc=face, label=name

@@ -6,14 +6,18 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from prune_bench.pruning.methods import METHODS
+from prune_bench.reports.pages.sheets import ALONE
 from prune_bench.reports.rows.cells import DENSE, Cell, Row
 from prune_bench.reports.rows.results import Results
 
 PRUNABLE = {"language_model": "layers and the embedding"}
 
 
-def describe_runs(results: Results, setting: str, scored: bool = True, rows: Sequence[Row] = ()) -> list[str]:
-    """Corpus, preset, seeds and hardware; intervals, test sets and the dense model on dev if error rates are shown.
+def describe_runs(
+    results: Results, setting: str, scored: bool = True, rows: Sequence[Row] = (), bounded: bool | None = None
+) -> list[str]:
+    """Corpus, preset, seeds and hardware; test sets and the dense model on dev if error rates are shown (`scored`), and
+    what intervals are over if any are (`bounded`, by default as `scored`).
 
     `rows` are what else was run, perhaps elsewhere.
     """
@@ -25,6 +29,7 @@ def describe_runs(results: Results, setting: str, scored: bool = True, rows: Seq
     return [
         f"Published = {setting}; ours = {row['corpus']}, preset {row['preset']}, {seeds}.",
         *(_scores(results) if scored else []),
+        *(_intervals(results) if (scored if bounded is None else bounded) else []),
         f"Block weights: what the weight matrices of the {PRUNABLE.get(row.get('task', ''), 'encoder blocks')} "
         "store, the base of every percentage in the first column.",
         *_without_gain(results),
@@ -69,18 +74,24 @@ def describe_unfinished(results: Results, cells: Sequence[Cell]) -> list[str]:
 
 
 def _scores(results: Results) -> list[str]:
-    resampled = "utterances" if len(results.seeds) == 1 else "seeds and utterances"
     judged = [split for split in ("test-clean", "test-other") if split in results.done[0].get("utterances", {})]
     sets = "; ".join(f"{split} {_count(results, split)}" for split in judged)
     if not judged:
         return []
     lines = [
-        f"Error rates in percent, {_decoding(results.done)}, with a 95 % bootstrap interval over {resampled}: {sets}"
-        + (" in the first setting." if results.by else ".")
+        f"Error rates in percent, {_decoding(results.done)}: {sets}" + (" in the first setting." if results.by else ".")
     ]
     rates = {split: results.estimate(f"wer.{split}", DENSE) for split in ("dev-clean", "dev-other")}
     known = [f"{rate.mean:.2f} % on {split}" for split, rate in rates.items() if rate]
     return [*lines, f"Dense model: {' and '.join(known)}."] if known and not results.by else lines
+
+
+def _intervals(results: Results) -> list[str]:
+    counts = {len(runs) for runs in results.runs.values()}
+    judged = "utterances or sentences" if "sentences" in results.done[0] else "utterances"
+    several = [f"over seeds and {judged}"] if max(counts) > 1 else []
+    alone = [f"{ALONE} of one seed, over {judged} only"] if 1 in counts else []
+    return [f"Intervals: 95 %, {'; '.join((*several, *alone))}."]
 
 
 def _decoding(rows: Sequence[Row]) -> str:

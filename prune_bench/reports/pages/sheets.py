@@ -7,13 +7,16 @@ import html
 import io
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+
+from prune_bench.measurement.intervals import Estimate
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "–"
 GAP = "  "
+ALONE = "*"  # marks an interval of one seed
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,13 @@ class Sheet:
 
         blocks = [[cut(line) for line in block] for block in self.blocks]
         return Sheet(self.title, cut(self.headings), blocks, self.notes)
+
+
+def bracket(estimate: Estimate, number: Callable[[float], str]) -> str:
+    """The interval as `[low, high]`, marked where it is of one seed, over utterances only; empty if there is none."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"[{number(estimate.low)}, {number(estimate.high)}]{ALONE if estimate.seeds == 1 else ''}"
 
 
 def to_text(sheet: Sheet, width: int | None = None) -> str:

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from numpy.typing import NDArray
-
 from prune_bench.families.transducer.retained import lost
-from prune_bench.measurement.accuracy import average_rate
+from prune_bench.measurement.intervals import Counts, Estimate, estimate_ratio
 from prune_bench.pruning.methods import find_method
 from prune_bench.reports.rows.cells import Cell, Row, Setting, cell_of, stands_for
-from prune_bench.reports.rows.counts import PARTS, count, is_counted, ratio
+from prune_bench.reports.rows.counts import PARTS, count, is_counted, pair, ratio
 
 Timing = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds; `low` and `high` bound its 95 % interval where one is known."""
-
-    mean: float
-    low: float | None = None
-    high: float | None = None
 
 
 def encoder_rtf(row: Row, timing: Timing, engine: str) -> float | None:
@@ -183,24 +171,26 @@ class Results:
         return {seed: fmean(values) for seed, values in sorted(found.items())}
 
     def estimate(self, quantity: str, cell: Cell) -> Estimate | None:
-        """Mean over seeds. Ratios of counts have an interval over seeds and utterances or sentences.
+        """Mean over seeds. Ratios of counts have an interval over seeds and utterances, of one seed over utterances.
 
-        For one seed it is the row's own, where it has one. Perplexities are averaged as entropies.
+        Perplexities are averaged, and have their interval, on the scale of entropies.
         """
-        values, members = self.values(quantity, cell), self.members(cell)
+        values, entropies = self.values(quantity, cell), quantity.startswith("ppl.")
         if not values:
             return None
-        if len(members) == len(values) == 1:
-            row = self.runs[members[0]][next(iter(values))]
-            if f"{quantity}.low" in row:
-                return Estimate(next(iter(values.values())), row[f"{quantity}.low"], row[f"{quantity}.high"])
-        if quantity.startswith("ppl."):
-            mean, low, high = self._average(quantity.replace("ppl", "entropy", 1), members)
-            return Estimate(*(math.exp(value / 100) for value in (mean, low, high)))
-        return Estimate(*self._average(quantity, members)) if is_counted(quantity) else Estimate(fmean(values.values()))
+        counted = quantity.replace("ppl", "entropy", 1) if entropies else quantity
+        samples = pair(self.ratios(counted, cell)) if is_counted(counted) else []
+        if not samples:
+            return Estimate(fmean(values.values()))
+        return estimate_ratio(*samples).transform(lambda value: math.exp(value / 100) if entropies else max(0.0, value))
 
-    def _average(self, quantity: str, members: Sequence[Cell]) -> tuple[float, float, float]:
-        return average_rate([self.counts(quantity, member, list(self.runs[member])) for member in members])
+    def ratios(
+        self, quantity: str, cell: Cell, weight: float = 1.0, seeds: Collection[int] | None = None
+    ) -> list[tuple[float, dict[int, Counts]]]:
+        """A ratio of counts as `pair` takes it: a share of `weight` and the counts by seed of all `cell` stands for."""
+        members = self.members(cell)
+        share = weight / max(1, len(members))
+        return [(share, self.counts(quantity, member, seeds)) for member in members]
 
     def change(self, quantity: str, cell: Cell) -> float | None:
         """Relative change from the dense model of the same seed, mean over seeds."""
@@ -208,11 +198,10 @@ class Results:
         shared = [values[seed] / dense[seed] - 1 for seed in values if seed in dense]
         return fmean(shared) if shared and cell != cell.dense else None
 
-    def counts(self, quantity: str, cell: Cell, seeds: Sequence[int]) -> tuple[list[NDArray[Any]], NDArray[Any]]:
-        """What a ratio of counts sums above, for each seed, and below, by utterance or sentence."""
-        found = [count(self.runs[cell][seed], quantity) for seed in seeds]
-        known = [counts for counts in found if counts is not None]
-        return [above for above, _ in known], known[0][1]
+    def counts(self, quantity: str, cell: Cell, seeds: Collection[int] | None = None) -> dict[int, Counts]:
+        """What a ratio sums above and below, by utterance or sentence, for each of `seeds` (all) that has it."""
+        found = {seed: count(row, quantity) for seed, row in self.runs[cell].items() if seeds is None or seed in seeds}
+        return {seed: counts for seed, counts in sorted(found.items()) if counts is not None}
 
 
 def _test_sets(row: Row) -> dict[str, tuple[int, int]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prune_bench.pruning.methods import METHODS
-from prune_bench.reports.pages.sheets import MINUS, MISSING, Heading
+from prune_bench.reports.pages.sheets import MINUS, MISSING, Heading, bracket
 from prune_bench.reports.rows.cells import Cell
 from prune_bench.reports.rows.results import Results
 
@@ -66,8 +66,7 @@ def estimated(quantity: str, digits: int = 2) -> Fill:
         estimate = entry.results.estimate(quantity, entry.cell)
         if estimate is None:
             return entry.status
-        bounds = f"[{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]" if estimate.low is not None else ""
-        return f"{estimate.mean:.{digits}f}\t{bounds}"
+        return f"{estimate.mean:.{digits}f}\t{bracket(estimate, f'{{:.{digits}f}}'.format)}"
 
     return fill
 

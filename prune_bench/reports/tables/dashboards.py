@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 from prune_bench.files import write_text
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.figures.curves import AXES, SPLITS, Curve, describe_axis
-from prune_bench.reports.pages.sheets import Sheet, to_html
+from prune_bench.reports.pages.sheets import Sheet, bracket, to_html
 from prune_bench.reports.pages.styles import FAINT, INK, RULE, style_of
 
 SCRIPT = "plotly.min.js"
@@ -105,8 +105,8 @@ def _trace(curve: Curve, quantity: str, split: str, legend: bool) -> go.Scatter:
     colour, marker = style_of(curve.method)
     symbol = SYMBOLS[marker] + ("-open" if METHODS[curve.method].continues else "")
     bars: dict[str, Any] = {
-        "array": [(rate.high or rate.mean) - rate.mean for rate in rates],
-        "arrayminus": [rate.mean - (rate.low or rate.mean) for rate in rates],
+        "array": [rate.reach[1] for rate in rates],
+        "arrayminus": [rate.reach[0] for rate in rates],
         "thickness": 1,
         "width": 0,
     }
@@ -120,10 +120,13 @@ def _trace(curve: Curve, quantity: str, split: str, legend: bool) -> go.Scatter:
         mode="lines+markers",
         line={"color": colour, "width": 2},
         marker={"symbol": symbol, "size": 8},
-        customdata=[[100 * point.sparsity, rate.low, rate.high] for point, rate in zip(points, rates, strict=True)],
+        customdata=[
+            [100 * point.sparsity, bracket(rate, "{:.2f}".format)] for point, rate in zip(points, rates, strict=True)
+        ],
         hovertemplate=(
-            "%{fullData.name} at %{customdata[0]:.0f} %<br>WER %{y:.2f} % "
-            "[%{customdata[1]:.2f}, %{customdata[2]:.2f}]<br>" + AXES[quantity] + " %{x:.3g}<extra></extra>"
+            "%{fullData.name} at %{customdata[0]:.0f} %<br>WER %{y:.2f} % %{customdata[1]}<br>"
+            + AXES[quantity]
+            + " %{x:.3g}<extra></extra>"
         ),
     )
 

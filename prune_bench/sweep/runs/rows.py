@@ -85,7 +85,7 @@ def is_final(row: Row | None, config: Config) -> bool:
 
 
 def _accuracy_keys(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: config["measurement"][key] for key in ("batch_frames", "max_symbols", "bootstrap")}
+    return {key: config["measurement"][key] for key in ("batch_frames", "max_symbols")}
 
 
 def _fusion_keys(config: Mapping[str, Any], recogniser: Sequence[str]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from prune_bench.measurement.accuracy import Difference
-from prune_bench.reports.claims.claim import Claim, decide, differences, resample_seeds, weigh
-from prune_bench.reports.claims.terms import AtSizeOf, Comparison, Paper, Term, interpolate
+from prune_bench.measurement.accuracy import paired_difference
+from prune_bench.measurement.intervals import Estimate, estimate_mean
+from prune_bench.reports.claims.claim import Claim, decide, differences, estimate, weigh
+from prune_bench.reports.claims.terms import AtSizeOf, Comparison, Gain, Paper, Term, interpolate
 from prune_bench.reports.rows.cells import DENSE, Cell
 from prune_bench.reports.rows.results import Results
 from tests.reports.samples import row, timing, unfinished
@@ -34,12 +36,13 @@ def test_three_seeds_decide_what_differs(comparison, outcome, published):
     assert list(evidence.by_seed) == [0, 1, 2]
 
 
-def test_two_seeds_decide_nothing_and_the_verdict_says_so():
+def test_two_seeds_are_not_judged_and_the_verdict_says_so():
     claim = Claim("better", "L0 beats OMP", (BETTER,))
     verdict = claim.judge(results(2), PAPER)
-    assert verdict.evidence[0].difference.high < 0
-    assert verdict.ours == "inconclusive"
-    assert "2 of 3 seeds" in verdict.counts
+    assert verdict.evidence[0].outcome == "needs three seeds"
+    assert (verdict.ours, verdict.counts) == ("inconclusive", "1 needs three seeds")
+    assert Claim("worse", "", (WORSE, WORSE)).judge(results(2), PAPER).counts == "2 need three seeds"
+    assert Claim("worse", "", (WORSE,)).judge(results(2), PAPER).ours == "inconclusive"
     assert claim.judge(results(3), PAPER).ours == "reproduced"
 
 
@@ -51,24 +54,74 @@ def test_two_seeds_decide_nothing_and_the_verdict_says_so():
         ((-2.0, 0.5), (-1, -2, -1), "undecided"),  # the interval does
         ((1.0, 2.0), (1, 2, 1), "contrary"),
         ((1.0, 2.0), (3, 2, -1), "undecided"),
-        ((-2.0, -1.0), (-1, -2), "undecided"),
+        ((None, None), (1, 1, 1), "undecided"),  # there is none
+        ((-2.0, -1.0), (-1, -2), "needs three seeds"),
     ],
 )
 def test_a_decision_needs_every_seed_and_the_whole_interval(interval, seeds, outcome):
-    by_seed = dict(enumerate(seeds))
-    difference = Difference(sum(seeds) / len(seeds), *interval, 0.01)
-    assert decide(difference, by_seed, dict.fromkeys(by_seed, 0.0)) == outcome
+    found = Estimate(sum(seeds) / len(seeds), *interval, seeds=len(seeds))
+    assert decide(found, dict(enumerate(seeds))) == outcome
+
+
+def test_an_interval_of_fewer_seeds_than_differences_decides_nothing():
+    assert decide(Estimate(-1.0, -2.0, -0.5, seeds=1), dict.fromkeys(range(3), -1.0)) == "needs three seeds"
 
 
 def test_a_margin_moves_the_limit():
-    by_seed, bounds = dict.fromkeys(range(3), 0.3), dict.fromkeys(range(3), 0.5)
-    assert decide(Difference(0.3, 0.2, 0.4, 0.01), by_seed, bounds) == "holds"
-    assert decide(Difference(0.3, 0.1, 0.6, 0.01), by_seed, bounds) == "undecided"
     lax, strict = (
         Comparison(Term("wer.test-clean", OMP), Term("wer.test-clean", L0), margin) for margin in (0.1, 0.05)
     )
     assert weigh(lax, results(1), PAPER).published == "holds"  # 3.57 < 3.27 + 10 %
     assert weigh(strict, results(1), PAPER).published == "fails"
+    plain, wide, plus = (weigh(replace(SIMILAR, **one), results(3), PAPER) for one in ({}, {"margin": 1}, {"plus": 9}))
+    assert [one.outcome for one in (plain, wide, plus)] == ["undecided", "holds", "holds"]
+    assert plain.difference == wide.difference == plus.difference
+
+
+def test_a_margin_is_as_uncertain_as_what_it_is_a_share_of():
+    rows = results(3)
+    doubled = replace(SIMILAR, margin=1.0)
+    share, known = (estimate(one, rows, differences(one, rows)) for one in (doubled, replace(SIMILAR, plus=8.0)))
+    assert share.high - share.low > 1.2 * (known.high - known.low)
+
+
+def test_differences_are_over_seeds_and_utterances():
+    rows = results(3)
+    counts = [rows.counts("wer.test-clean", cell) for cell in (L0, OMP)]
+    errors = np.array([one[seed].above for one in counts for seed in range(3)]).reshape(2, 3, -1)
+    expected = paired_difference(*errors, counts[0][0].below)
+    assert estimate(BETTER, rows, differences(BETTER, rows)) == expected
+    assert (expected.seeds, expected.high < 0) == (3, True)
+
+
+def test_gains_of_gains_are_over_seeds_and_utterances_too():
+    rows, worse = results(3), Term("wer.test-clean", OMP)
+    gain = Gain(Term("wer.test-clean", L0), worse)
+    none = Gain(Term("wer.test-clean", Cell("continue_ft")), Term("wer.test-clean", DENSE))
+    comparison = Comparison(none, gain)
+    found = estimate(comparison, rows, differences(comparison, rows))
+    cells = (DENSE, Cell("continue_ft"), OMP, L0)
+    dense, longer, omp, l0 = (
+        np.array([rows.counts("wer.test-clean", cell)[seed].above for seed in range(3)]) for cell in cells
+    )
+    words = rows.counts("wer.test-clean", DENSE)[0].below
+    assert found == paired_difference(dense - longer, omp - l0, words)
+
+
+def test_perplexities_are_compared_on_the_scale_of_their_logarithms():
+    def of(method, factor):
+        return [
+            row(method, 0.5, seed, sentences={"test": {"nats": [2.0 * factor + 0.1 * seed, 4.1 * factor, 6.3],
+                                                        "units": [2, 3, 4], "words": [1, 1, 1]}})
+            for seed in range(3)
+        ]  # fmt: skip
+
+    rows = Results([*of("omp", 1.0), *of("l0_sparsity", 0.5)])
+    comparison = Comparison(Term("entropy.test", L0), Term("entropy.test", OMP))
+    found = estimate(comparison, rows, differences(comparison, rows))
+    assert found.mean == pytest.approx(100 * (1.0 + 2.05 - 2.0 - 4.1) / 9)
+    ratio = rows.estimate("ppl.test", L0).mean / rows.estimate("ppl.test", OMP).mean
+    assert found.mean == pytest.approx(100 * np.log(ratio))
 
 
 def test_one_contrary_comparison_refutes_and_one_open_leaves_open():
@@ -77,7 +130,7 @@ def test_one_contrary_comparison_refutes_and_one_open_leaves_open():
     assert Claim("b", "", (BETTER, SIMILAR)).judge(three, PAPER).ours == "inconclusive"
     missing = Comparison(BETTER.a, Term("wer.test-clean", Cell("svd", 0.5)))
     verdict = Claim("c", "", (BETTER, missing)).judge(three, PAPER)
-    assert (verdict.ours, verdict.counts) == ("inconclusive", "1 hold, 1 missing")
+    assert (verdict.ours, verdict.counts) == ("inconclusive", "1 holds, 1 missing")
 
 
 def test_infeasible_comparisons_are_set_aside():
@@ -132,8 +185,8 @@ def test_lost_weights_compare_within_a_row():
     assert evidence.difference.mean < -10
 
 
-def test_resampled_seeds():
-    difference = resample_seeds([1.0, 2.0, 3.0])
-    assert difference.mean == 2.0
-    assert (difference.low, difference.high) == (1.0, 3.0)
-    assert resample_seeds([1.0]).high == math.inf
+def test_what_has_no_utterances_is_over_seeds():
+    deeper = Comparison(Term("lost.top", L0), Term("lost.bottom", L0))
+    rows = results(3)
+    by_seed = differences(deeper, rows)
+    assert estimate(deeper, rows, by_seed) == estimate_mean(list(by_seed.values()))

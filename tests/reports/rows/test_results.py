@@ -9,6 +9,7 @@ import pytest
 
 from prune_bench.config import FitConfig
 from prune_bench.families.transducer.retained import hidden_widths, lost, retained
+from prune_bench.measurement.accuracy import rate_of
 from prune_bench.reports.rows.cells import DENSE, Cell, value_of
 from prune_bench.reports.rows.files import read_rows, read_timing
 from prune_bench.reports.rows.results import Results, encoder_rtf
@@ -49,11 +50,17 @@ def test_a_run_that_was_tried_again_counts_once_with_its_last_row():
     assert not results.unfinished
 
 
-def test_one_seed_keeps_the_interval_of_its_row():
+def test_one_seed_has_an_interval_over_its_utterances():
     one = row("omp", 0.5)
     estimate = Results([one]).estimate("wer.test-clean", Cell("omp", 0.5))
-    keys = ("wer.test-clean", "wer.test-clean.low", "wer.test-clean.high")
-    assert (estimate.mean, estimate.low, estimate.high) == tuple(one[key] for key in keys)
+    assert estimate == rate_of(*one["utterances"]["test-clean"].values())
+    assert (estimate.mean, estimate.seeds) == (pytest.approx(one["wer.test-clean"]), 1)
+
+
+def test_rows_without_counts_have_a_mean_alone():
+    estimate = Results([{**row("omp", 0.5), "utterances": {}}]).estimate("wer.test-clean", Cell("omp", 0.5))
+    assert estimate.mean > 0
+    assert estimate.low is estimate.high is None
 
 
 def test_several_seeds_give_the_mean_of_their_rates_and_an_interval_around_all():

@@ -39,7 +39,7 @@ def test_what_shapes_a_run_changes_its_name(key, value):
 
 
 @pytest.mark.parametrize(("key", "value"), [("execution.output", "x"), ("execution.jobs", 7), ("wandb.mode", "online"),
-                                            ("measurement.bootstrap", 9), ("dense.checkpoint_every", 9)])  # fmt: skip
+                                            ("measurement.max_symbols", 9), ("dense.checkpoint_every", 9)])  # fmt: skip
 def test_how_a_run_executes_does_not(key, value):
     assert run_id(change(BASE, key, value)) == run_id(BASE)
 

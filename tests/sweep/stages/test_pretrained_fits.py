@@ -41,7 +41,6 @@ SMALLEST = {
     "final.frames": 20000,
     "pruning.round": 0.3,
     "final.checkpoint_every": 2,
-    "measurement.bootstrap": 10,
     "wandb.mode": "disabled",
 }
 METHODS = ("rp", "mpi", "omp", "omp_continue", "transfer", "imp", "parp", "parp_p", "parp_p_staged", "parp_random",
