@@ -114,6 +114,18 @@ def test_fewer_labels_take_fewer_updates_unless_asked_otherwise():
     assert found == {("10min", 12_000, 7), ("1h", 15_000, 7), ("10h", 20_000, 7)}
 
 
+def test_what_a_tables_lines_say_is_not_adapted():
+    class Short(Lines):
+        task = "ctc"
+
+        def configurations(self, extended, references):
+            return [{"method": "dense", "corpus.labels": "10min", "dense.steps": 9, "finetuning.mask_prob": 0.2}]
+
+    (config,) = read_grid(["table=short", "preset=paper", "corpus.root=/data"], {"short": Short()}).configs
+    assert (config.dense.steps, config.final.steps, config.finetuning.mask_prob) == (9, 12_000, 0.2)
+    assert config.finetuning.mask_channel_prob == 0.512
+
+
 @pytest.mark.parametrize(("labels", "size", "masked", "channels", "rate", "layer_drop", "every"), [
     ("10h", "base", 0.65, 0.256, 5e-5, 0.05, 112), ("1h", "base", 0.75, 0.256, 5e-5, 0.05, 112),
     ("10min", "base", 0.75, 0.512, 5e-5, 0.05, 50), ("10h", "large", 0.65, 0.256, 1e-4, 0.1, 112),
