@@ -12,7 +12,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
-NAMES = ("step", "overhead", "masks", "compaction", "encoder", "language_model", "decoding", "coverage")
+NAMES = ("step", "overhead", "masks", "compaction", "encoder", "language_model", "decoding", "coverage", "taylor")
 
 
 def known(name: str) -> str:

@@ -95,7 +95,7 @@ class OnRanks:
         core = find_core(module)
         layers: dict[str, Any] = {name: core.get_submodule(name) for name in self.names}
         factors = {name: Factors(layer.up.weight, layer.down.weight) for name, layer in layers.items()}
-        return Ranks(factors, self.fixed, self.allocation)
+        return Ranks(factors, self.fixed, self.allocation, {name: layer.up for name, layer in layers.items()})
 
     def export(self, model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
         small, ranks = copy.deepcopy(model), {}

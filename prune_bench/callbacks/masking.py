@@ -158,8 +158,10 @@ class MaskPruning(PruningCallback):
                 loss.add_((objective.term(self.pruner.structure) / trainer.accumulate_grad_batches).to(loss.dtype))
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        if self.ready and self.pruner.learns and not is_skipped(trainer, optimizer):
-            self.pruner.observe(loss_scale(trainer, optimizer))
+        if self.ready and self.pruner.learns:
+            self.pruner.observe(loss_scale(trainer, optimizer), valid=not is_skipped(trainer, optimizer))
+        elif self.ready:
+            self.pruner.release()
 
     def after_update(self, trainer: Trainer, step: int) -> None:
         self._draw_if_due(trainer, step)
@@ -250,6 +252,11 @@ class MaskPruning(PruningCallback):
 
     # The end.
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        if self.ready and self.pruner.examples is None:
+            self.pruner.watch()
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.pruner.finish(self._step)
 
@@ -263,6 +270,8 @@ class MaskPruning(PruningCallback):
         self._release()
 
     def _release(self) -> None:
+        if self._pruner is not None:
+            self._pruner.release()
         if self._saving is not None:
             self._saving.release()
             self._saving = None

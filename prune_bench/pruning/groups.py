@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from prune_bench.pruning.allocation import Ranked
 from prune_bench.pruning.criteria import gate_gradient
+from prune_bench.pruning.examples import ExampleGradients, find_readers
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.structures import NOTHING, Masks, Score, Zeroing, lower, whole
 from prune_bench.pruning.units import Slice, UnitGroup
@@ -29,7 +30,7 @@ class Groups:
     ):
         self.parameters = dict(model.named_parameters())
         self.targets = dict(targets)
-        self.layers = owners(model, self.targets)
+        self.layers, self.model = owners(model, self.targets), model
         self.groups = {group.name: group for group in groups}
         self.score_side = score_side
         self.total = sum(weight.numel() for weight in self.targets.values())
@@ -56,6 +57,10 @@ class Groups:
 
     def scores(self, score: Score, kept: Masks = NOTHING) -> dict[str, Tensor]:
         return lower({name: self._scores(group, score) for name, group in self.groups.items()}, kept)
+
+    def watch(self) -> ExampleGradients:
+        each = self.groups.values()
+        return ExampleGradients({one.name: find_readers(self.model, one.outputs, one.size) for one in each})
 
     def changes(self) -> Iterator[tuple[str, Tensor]]:
         for name, group in self.groups.items():

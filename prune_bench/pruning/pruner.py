@@ -11,11 +11,12 @@ from torch import Tensor
 
 from prune_bench.pruning.compensation import Compensation, Unchanged
 from prune_bench.pruning.criteria import Criterion
+from prune_bench.pruning.examples import ExampleGradients
 from prune_bench.pruning.knobs import Knobs
 from prune_bench.pruning.masks import MaskSet, Scores
 from prune_bench.pruning.revival import Hard, Revival
 from prune_bench.pruning.schedules import Schedule, is_due
-from prune_bench.pruning.statistics import GradientSquares
+from prune_bench.pruning.statistics import GradientSquares, mean_over_ranks
 from prune_bench.pruning.structures import Structure
 
 Batches = Callable[[bool], Iterator[None]]
@@ -45,6 +46,7 @@ class Pruner:
     asked: float = 0.0
     churn: float = 0.0
     step: int = -1
+    examples: ExampleGradients | None = None
     _counted: tuple[MaskSet | None, float] = (None, 0.0)
 
     def __post_init__(self) -> None:
@@ -92,7 +94,8 @@ class Pruner:
         """Scores of all units; those that cannot be chosen again below all others."""
         barred = self.revival.barred(self.masks)
         if isinstance(self.statistics, GradientSquares):
-            return self.structure.rank(self.statistics.means(), barred)
+            means = self.statistics.means()
+            return self.structure.rank(mean_over_ranks(means) if self.examples is not None else means, barred)
         if self.statistics is not None:
             if self.batches is None:
                 raise ValueError(f"criterion {self.criterion.label} needs calibration batches: give a loader of some")
@@ -112,13 +115,33 @@ class Pruner:
 
     @property
     def learns(self) -> bool:
-        """Whether it takes in the gradients of every batch."""
-        return isinstance(self.statistics, GradientSquares)
+        """Whether it takes in the gradients of batches, for a mask that is still to be drawn."""
+        if not isinstance(self.statistics, GradientSquares):
+            return False
+        more = self.asked < self.schedule.sparsity_at(self.updates)
+        return not self.masks or more or self.revival.acts(self.step + 1, self.updates)
 
-    def observe(self, scale: float = 1.0) -> None:
-        """Take the gradients of one batch, of a loss `scale` times too large, into running statistics."""
-        if isinstance(self.statistics, GradientSquares):
-            self.statistics.add(self.structure.changes(), scale)
+    def watch(self) -> None:
+        """Begin to take in gradients; `release` ends it."""
+        if self.learns:
+            self.examples = self.structure.watch()
+
+    def release(self) -> None:
+        if self.examples is not None:
+            self.examples.release()
+            self.examples = None
+
+    def observe(self, scale: float = 1.0, valid: bool = True) -> None:
+        """Take the gradients of one batch, of a loss `scale` times too large, into running statistics; only forget them
+        where they are not `valid`.
+        """
+        changes = self.examples.take() if self.examples is not None else self.structure.changes()
+        if not valid or not isinstance(self.statistics, GradientSquares):
+            return
+        if self.examples is not None:
+            self.statistics.add_examples(changes, scale)
+        else:
+            self.statistics.add(changes, scale)
 
     def finish(self, step: int) -> None:
         """Leave the model exactly sparse: free units are ranked a last time."""

@@ -8,6 +8,7 @@ accuracy and save nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from prune_bench.pruning.allocation import GLOBAL, Allocation, Ranked
 from prune_bench.pruning.criteria import gate_gradient
+from prune_bench.pruning.examples import ExampleGradients, Reader
 from prune_bench.pruning.low_rank import factorise
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.rank_budget import cost
@@ -34,14 +36,22 @@ class Factors(NamedTuple):
 
 
 class Ranks:
-    """Components of all `factors`, ranked together; `fixed` target weights belong to no matrix and stay.
+    """Components of all `factors`, ranked together; `fixed` target weights belong to no matrix and stay. `ups` are the
+    layers that hold the `up` factors.
 
     Magnitude ranks by singular values: each time it judges, factors are turned into those of the product's own
     decomposition, which leaves the product as it is. With the others they stay as trained.
     """
 
-    def __init__(self, factors: Mapping[str, Factors], fixed: int = 0, allocation: Allocation = GLOBAL):
+    def __init__(
+        self,
+        factors: Mapping[str, Factors],
+        fixed: int = 0,
+        allocation: Allocation = GLOBAL,
+        ups: Mapping[str, nn.Linear] = MappingProxyType({}),
+    ):
         self.pairs, self.fixed, self.allocation = dict(factors), fixed, allocation
+        self.ups = ups
         self.replaced: list[Tensor] = []
         self.targets: dict[str, Tensor] = {}
         self.layers: dict[str, nn.Module] = {}
@@ -68,6 +78,9 @@ class Ranks:
             up.copy_(new_up)
             down.copy_(new_down)
         self.replaced = list(self.zeroed())
+
+    def watch(self) -> ExampleGradients:
+        return ExampleGradients({name: [Reader(up, up.in_features, 1, 1)] for name, up in self.ups.items()})
 
     def changes(self) -> Iterator[tuple[str, Tensor]]:
         for name, (up, _) in self.pairs.items():

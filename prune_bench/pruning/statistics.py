@@ -56,10 +56,11 @@ class Statistics:
 
 
 class GradientSquares(Statistics):
-    """The mean over batches of (dL/dz)^2 for a gate z on each unit: the squared first-order loss change of removing it
-    (Molchanov et al., CVPR 2019).
+    """The mean of (dL/dz)^2 for a gate z on each unit: the squared first-order loss change of removing it (Molchanov et
+    al., CVPR 2019).
 
-    Squared batch by batch, for the mean gradient is near zero at convergence. All batches count alike up to `HORIZON`
+    Squared batch by batch for single weights and example by example for groups and rank components, whose mean gradient
+    over a batch is near zero at convergence (see the benchmark `taylor`). All batches count alike up to `HORIZON`
     of them; from then on the older ones fade.
     """
 
@@ -73,11 +74,24 @@ class GradientSquares(Statistics):
     @torch.no_grad()
     def add(self, changes: Iterable[tuple[str, Tensor]], scale: float = 1.0) -> None:
         """Take in one batch's dL/dz by name, of a loss `scale` times too large."""
-        self.batches += 1
-        share = 1 / min(self.batches, HORIZON)
+        share = self._next_share()
         for name, change in changes:
             square = self.squares[name] = self.squares.get(name, torch.zeros_like(change)).to(change.device)
             square.mul_(1 - share).addcmul_(change, change, value=share / scale**2)
+
+    @torch.no_grad()
+    def add_examples(self, changes: Iterable[tuple[str, Tensor]], scale: float = 1.0) -> None:
+        """Take in each example's dL/dz, (examples, units) by name, of their mean loss `scale` times too large."""
+        share = self._next_share()
+        for name, change in changes:
+            mean = (change * (len(change) / scale)).square().mean(0)
+            square = self.squares[name] = self.squares.get(name, torch.zeros_like(mean)).to(change.device)
+            square.lerp_(mean, share)
+
+    def _next_share(self) -> float:
+        """The weight of the next batch in the means."""
+        self.batches += 1
+        return 1 / min(self.batches, HORIZON)
 
     def means(self) -> dict[str, Tensor]:
         """The mean squares by name. ValueError before the first batch."""
@@ -178,8 +192,7 @@ class GradientSamples(Statistics):
             for name, weight in structure.targets.items():
                 grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
                 found[name].append(torch.where(weight == 0, 0.0, grad).detach().flatten())
-        self.samples = {name: torch.stack(each) for name, each in found.items() if count}
-        _average_over_ranks(self.samples.values())
+        self.samples = mean_over_ranks({name: torch.stack(each) for name, each in found.items() if count})
 
     def inverses(self, name: str) -> Iterator[Tensor]:
         """(n, block, block) inverses, `CHUNK` blocks at a time."""
@@ -239,8 +252,11 @@ def _sum_over_ranks(values: Iterable[Tensor]) -> None:
             distributed.all_reduce(value)
 
 
-def _average_over_ranks(values: Iterable[Tensor]) -> None:
-    if distributed.is_available() and distributed.is_initialized():
-        for value in values:
-            distributed.all_reduce(value)
-            value.div_(distributed.get_world_size())
+def mean_over_ranks(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The mean of each tensor over the processes of a fit."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return dict(values)
+    means = {name: value / distributed.get_world_size() for name, value in values.items()}
+    for mean in means.values():
+        distributed.all_reduce(mean)
+    return means

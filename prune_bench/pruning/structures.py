@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from prune_bench.pruning.allocation import GLOBAL, Allocation, Ranked
+from prune_bench.pruning.examples import ExampleGradients
 from prune_bench.pruning.masks import MaskSet, Scores
 
 Masks = Mapping[str, Tensor]
@@ -39,6 +40,9 @@ class Structure(Protocol):
 
     def scores(self, score: Score, kept: Masks = NOTHING) -> Ranked:
         """Scores of units from `score`, which gives those of single weights by name and tensor."""
+
+    def watch(self) -> ExampleGradients | None:
+        """Begin to take the gradients of units' gates example by example; None where a batch's say more."""
 
     def changes(self) -> Iterator[tuple[str, Tensor]]:
         """dL/dz at z = 1 of a gate z on each unit, from one batch's gradients; removal changes L by about -dL/dz."""
@@ -119,6 +123,9 @@ class Weights:
 
     def scores(self, score: Score, kept: Masks = NOTHING) -> Ranked:
         return {name: Scores.of(score(name, weight), kept.get(name)) for name, weight in self.targets.items()}
+
+    def watch(self) -> None:
+        return None
 
     def changes(self) -> Iterator[tuple[str, Tensor]]:
         for name, weight in self.targets.items():

@@ -137,7 +137,7 @@ def test_an_update_that_overflowed_is_no_evidence(tmp_path):
     ).fit(module, loader())
     assert 0 < sum(skipped) < 40
     statistics = pruning.pruner.statistics
-    assert statistics.batches == len(skipped) - sum(skipped)
+    assert statistics.batches == skipped[:36].count(False)  # at 36 the last mask is drawn
     assert all(bool(squares.isfinite().all()) for squares in statistics.squares.values())
     assert removed(module) == pytest.approx(0.5, abs=1e-3)
 

@@ -8,7 +8,17 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.benchmarks import compaction, coverage, decoding, encoder, language_model, masks, overhead, step
+from experiments.benchmarks import (
+    compaction,
+    coverage,
+    decoding,
+    encoder,
+    language_model,
+    masks,
+    overhead,
+    step,
+    taylor,
+)
 from experiments.benchmarks.__main__ import NAMES, parse
 from experiments.benchmarks.interleaved import arch_of, make_task, random_batches
 from experiments.benchmarks.results import Goal, Result, ratio, show, write
@@ -171,3 +181,13 @@ def test_coverage_is_printed_beside_the_bootstraps():
     assert [goal.at_least for goal in result.goals] == [True, False]
     lowest, highest = (goal.value for goal in result.goals)
     assert 0.7 < lowest < highest <= 1
+
+
+def test_scores_are_ranked_against_removal():
+    result = taylor.run(updates=3, held=8, scored=256)
+    assert [row["score"] for row in result.rows] == [
+        *(f"Taylor, {examples} a gradient" for examples in taylor.EXAMPLES),
+        "magnitude",
+    ]
+    assert all(-1 <= float(row[kind]) <= 1 for row in result.rows for kind in ("heads", "ffn", "weights"))
+    assert result.rows[0]["ffn"] != result.rows[-2]["ffn"]
