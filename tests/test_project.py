@@ -223,3 +223,11 @@ def test_no_large_files_are_tracked():
         pytest.skip("not a git checkout")
     files = [ROOT / name for name in listed.stdout.split("\0") if name]
     assert [path.name for path in files if path.is_file() and path.stat().st_size > 500_000] == []
+
+
+def test_a_callback_comes_without_the_configuration_and_the_data():
+    """A stranger's fit imports what it needs of the theory, and neither OmegaConf nor the corpora."""
+    script = "import sys, prune_bench.callbacks; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    unwanted = {"omegaconf", "prune_bench.config", "prune_bench.data", "prune_bench.families", "prune_bench.sweep"}
+    assert not unwanted & set(loaded.split())

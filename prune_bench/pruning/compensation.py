@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from prune_bench.pruning.axes import FACTORS, GATES, MASKS, Axis
+from prune_bench.pruning.calibration import CHUNK, GradientSamples, InputHessians, in_blocks
 from prune_bench.pruning.fisher import compensation
 from prune_bench.pruning.masks import MaskSet
-from prune_bench.pruning.statistics import CHUNK, GradientSamples, InputHessians, Statistics, in_blocks
+from prune_bench.pruning.statistics import Statistics
 
 _SINGLE = "changes single weights by second-order statistics"
 

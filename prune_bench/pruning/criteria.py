@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from prune_bench.pruning.axes import FACTORS, GATES, MASKS, Axis
+from prune_bench.pruning.calibration import GradientSamples, InputHessians, InputNorms
 from prune_bench.pruning.knobs import Knobs
-from prune_bench.pruning.statistics import GradientSamples, GradientSquares, InputHessians, InputNorms, Statistics
+from prune_bench.pruning.statistics import GradientSquares, Statistics
 
 Score = Callable[[Tensor, Tensor | None, torch.Generator | None], Tensor]
 

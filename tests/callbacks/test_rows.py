@@ -94,6 +94,14 @@ def test_parp_rows_start_at_the_asked_sparsity_and_rank_all_weights_again(name):
     assert any((watch.masks[4][key] & ~watch.masks[3][key]).any() for key in start)
 
 
+def test_parp_ranks_the_weights_that_it_ends_with_a_last_time():
+    watch, _, module = fit("parp", interval=5, updates=8, rate=0.05)
+    expected = smallest(watch.weights[8], round(SPARSITY * TOTAL))
+    assert same(watch.pruning.masks, expected)
+    assert not same(watch.masks[8], expected)
+    assert all(torch.equal(weight == 0, ~expected[key]) for key, weight in find_targets(module).items())
+
+
 @pytest.mark.parametrize(("name", "behind"), [("parp_p", 0.2), ("parp_p_staged", 0.1)])
 def test_progressive_parp_rises_linearly_from_behind_its_target(name, behind):
     watch, _, _ = fit(name, interval=1, progress=0.5, rate=0.05)

@@ -11,10 +11,10 @@ from torch import nn
 
 from prune_bench.callbacks import OMP, Prune
 from prune_bench.pruning import statistics
+from prune_bench.pruning.calibration import GradientSamples, InputHessians, InputNorms
 from prune_bench.pruning.compensation import SecondOrder
 from prune_bench.pruning.criteria import fisher, hessian, wanda
 from prune_bench.pruning.methods import METHODS, SINGLE
-from prune_bench.pruning.statistics import GradientSamples, InputHessians, InputNorms
 from prune_bench.pruning.structures import Weights
 from prune_bench.pruning.targets import find_targets
 from tests.helpers.strangers import Classifier, loader, trainer
