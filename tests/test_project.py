@@ -15,6 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from prune_bench.pruning.methods import METHODS, STAGES
+
 ROOT = Path(__file__).parents[1]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = SETTINGS["project"]
@@ -231,3 +233,14 @@ def test_a_callback_comes_without_the_configuration_and_the_data():
     loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=ROOT).stdout
     unwanted = {"omegaconf", "prune_bench.config", "prune_bench.data", "prune_bench.families", "prune_bench.sweep"}
     assert not unwanted & set(loaded.split())
+
+
+def test_no_method_is_told_by_its_name():
+    """What a method does is asked of its row: elsewhere its name is compared with nothing."""
+    names = METHODS.keys() | STAGES.keys()
+    for path in sorted((ROOT / "prune_bench").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare):
+                texts = {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)}
+                found = {text for text in texts if isinstance(text, str)} & names
+                assert not found, f"{path.relative_to(ROOT)}:{node.lineno}: compares with {', '.join(found)}"

@@ -63,7 +63,7 @@ def run(
 
 def interval_of(config: Config) -> int:
     """Updates between two removals of the gradual run that delivers all sizes."""
-    return spacing(config.pruning, config.final.steps / len(read_sparsities(config.pruning.intermediate)))
+    return spacing(config.pruning.interval, config.final.steps / len(read_sparsities(config.pruning.intermediate)))
 
 
 def compare_factors(result: Result, name: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from prune_bench.families.quantities import Quantity, Row, Timing, column
+from prune_bench.pruning.masks import CHANCE
+from prune_bench.pruning.plans import spacing
 
 
 def moved(row: Row, timing: Timing, which: str) -> float | None:
@@ -13,12 +15,12 @@ def moved(row: Row, timing: Timing, which: str) -> float | None:
 def least_overlap(row: Row, timing: Timing, which: str) -> float | None:
     """The smallest overlap of a run's mask with those of the other languages and of the pretrained weights."""
     known = timing.get("_overlaps", {}).get(row["run"], {})
-    return min((value for other, value in known.items() if other not in (row["run"], "rp")), default=None)
+    return min((value for other, value in known.items() if other not in (row["run"], CHANCE)), default=None)
 
 
 def chance_overlap(row: Row, timing: Timing, which: str) -> float | None:
     """The overlap of a run's mask with a random one."""
-    return timing.get("_overlaps", {}).get(row["run"], {}).get("rp")
+    return timing.get("_overlaps", {}).get(row["run"], {}).get(CHANCE)
 
 
 def rate(row: Row) -> float:
@@ -28,8 +30,7 @@ def rate(row: Row) -> float:
 
 def reach_of_interval(row: Row, timing: Timing, which: str) -> float:
     """How far a weight can move between two re-prunes."""
-    steps = row["config"]["final"]["steps"]
-    return rate(row) * max(1, round(row["config"]["pruning"]["interval"] * steps))
+    return rate(row) * spacing(row["config"]["pruning"]["interval"], row["config"]["final"]["steps"])
 
 
 def reach_of_fit(row: Row, timing: Timing, which: str) -> float:

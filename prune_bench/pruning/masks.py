@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+PRETRAINED, CHANCE = "mpi", "rp"  # what masks of the pretrained weights, and of none, are called beside those of runs
 _PIECE = 1 << 18
 
 

@@ -67,7 +67,7 @@ class Repeatedly(Plan):
     knobs = ("interval",)
 
     def __call__(self, sparsity: float, updates: int, knobs: Knobs) -> Schedule:
-        return Repeated(sparsity, spacing(knobs, updates))
+        return Repeated(sparsity, spacing(knobs.interval, updates))
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,9 @@ class Linear(Plan):
         start = max(0.0, sparsity - self.behind) if knobs.start is None else knobs.start
         if start > sparsity:
             raise ValueError(f"start={start} is above sparsity={sparsity}: the sparsity rises from start")
-        return Polynomial(start, sparsity, 0, round(knobs.progress * updates), spacing(knobs, updates), power=1)
+        return Polynomial(
+            start, sparsity, 0, round(knobs.progress * updates), spacing(knobs.interval, updates), power=1
+        )
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Cubic(Plan):
         sizes = sorted(read_sparsities(knobs.intermediate, below=sparsity))
         asked = (*sizes, sparsity)
         length = updates // len(asked)
-        ramp, interval = round(knobs.progress * length), spacing(knobs, updates / len(asked))
+        ramp, interval = round(knobs.progress * length), spacing(knobs.interval, updates / len(asked))
         if sizes and ramp >= length:
             raise ValueError(f"{updates} updates leave none to recover at each of {len(asked)} sizes: train longer")
         parts = (Polynomial(first, last, 0, ramp, interval) for first, last in pairwise((0.0, *asked)))
@@ -144,6 +146,6 @@ class RampedTarget(Plan):
         return Ramp(sparsity, max(1, round(knobs.ramp * updates)), round(knobs.settle * updates))
 
 
-def spacing(knobs: Knobs, updates: float) -> int:
-    """Updates between two masks: `interval` as a count, or as a fraction of `updates`."""
-    return max(1, round(knobs.interval if knobs.interval >= 1 else knobs.interval * updates))
+def spacing(interval: float, updates: float) -> int:
+    """Updates between two masks: `interval` itself from 1 on, below it that fraction of `updates`."""
+    return max(1, round(interval if interval >= 1 else interval * updates))

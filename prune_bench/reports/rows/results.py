@@ -10,6 +10,7 @@ from typing import Any
 
 from prune_bench.families.transducer.retained import lost
 from prune_bench.measurement.intervals import Counts, Estimate, estimate_ratio
+from prune_bench.pruning.masks import CHANCE
 from prune_bench.pruning.methods import find_method
 from prune_bench.reports.rows.cells import Cell, Row, Setting, cell_of, stands_for
 from prune_bench.reports.rows.counts import PARTS, count, is_counted, pair, ratio
@@ -82,7 +83,7 @@ def _exponent(quantity: str) -> Callable[[Row, Timing], float | None]:
 def least_overlap(row: Row, timing: Timing) -> float | None:
     """The smallest overlap of a run's mask with those of the other languages and of the pretrained weights."""
     known = timing.get("_overlaps", {}).get(row["run"], {})
-    return min((value for other, value in known.items() if other not in (row["run"], "rp")), default=None)
+    return min((value for other, value in known.items() if other not in (row["run"], CHANCE)), default=None)
 
 
 SPLITS = ("test-clean", "test-other", "dev-clean", "dev-other")
@@ -106,7 +107,7 @@ QUANTITIES: dict[str, Callable[[Row, Timing], float | None]] = {
     "minutes": _column("seconds.all_fits", 60),
     "overlap.moved": lambda row, timing: None if "overlap.start" not in row else 1 - row["overlap.start"],
     "overlap.least": least_overlap,
-    "overlap.chance": lambda row, timing: timing.get("_overlaps", {}).get(row["run"], {}).get("rp"),
+    "overlap.chance": lambda row, timing: timing.get("_overlaps", {}).get(row["run"], {}).get(CHANCE),
     "size": _column("size.blocks_nonzero", 1e6),
     "encoder": _column("size.encoder", 1e6),
     "model": _column("size.total", 1e6),

@@ -13,7 +13,7 @@ from prune_bench.config import Config
 from prune_bench.families import read_values
 from prune_bench.files import write_text
 from prune_bench.models.pretrained import load_pretrained, published
-from prune_bench.pruning.masks import MaskSet, iou
+from prune_bench.pruning.masks import CHANCE, PRETRAINED, MaskSet, iou
 from prune_bench.pruning.methods import find_method
 from prune_bench.sweep.runs.dependencies import initial_run, run_id
 from prune_bench.sweep.runs.files import read_json
@@ -47,14 +47,15 @@ def compare_table(folder: Path, config: Config, report: Reporter) -> None:
         masks = groups.setdefault(run_id(replace(run, corpus=replace(run.corpus, language=""))), {})
         if not masks:
             start = start_model(run)
-            masks["mpi"], masks["rp"] = OMP(SPARSITY).choose(start), RP(SPARSITY, seed=run.seed).choose(start)
+            masks[PRETRAINED] = OMP(SPARSITY).choose(start)
+            masks[CHANCE] = RP(SPARSITY, seed=run.seed).choose(start)
         masks[row["run"]] = OMP(SPARSITY).choose(load_model(run_folder(run) / "model"))
         report("comparing masks", done, len(rows))
     overlaps = {
         name: {other: iou(mask, against) for other, against in masks.items()}
         for masks in groups.values()
         for name, mask in masks.items()
-        if name not in ("mpi", "rp")
+        if name not in (PRETRAINED, CHANCE)
     }
     write_text(folder / FILE, json.dumps({**overlaps, "_protocol": {"sparsity": SPARSITY}}))
 
