@@ -27,10 +27,10 @@ COMMON: dict[str, tuple[str, ...]] = {
 
 def choices(config: Config) -> dict[str, tuple[str, ...]]:
     """The values that a key may have, where not any will do: common ones, each family's, those of every fit."""
-    found = {"task": FAMILIES.names, **dict.fromkeys(("corpus.name", "pretraining.corpus"), CORPORA.names), **COMMON}
+    choices = {"task": FAMILIES.names, **dict.fromkeys(("corpus.name", "pretraining.corpus"), CORPORA.names), **COMMON}
     for family in FAMILIES:
-        found |= family.choices
-    return found | {f"{name}.{key}": known for name, _ in fits(config) for key, known in OF_FITS.items()}
+        choices |= family.choices
+    return choices | {f"{name}.{key}": known for name, _ in fits(config) for key, known in OF_FITS.items()}
 
 
 def fits(section: Any, prefix: str = "") -> Iterator[tuple[str, FitConfig]]:

@@ -198,5 +198,5 @@ def breakdown(variant: Variant, batches: list[Batch], device: str) -> str:
 
 def kind_of(operator: str) -> str:
     """The group an operator is counted in: the first that names a part of it."""
-    found = (kind for kind, parts in KINDS.items() if any(part in operator for part in parts))
-    return next(found, "views and other operators")
+    kinds = (kind for kind, parts in KINDS.items() if any(part in operator for part in parts))
+    return next(kinds, "views and other operators")

@@ -29,8 +29,8 @@ class Fusion:
     def check(self, transducer: Transducer) -> None:
         ours, theirs = self.model.arch, transducer.arch
         if ours.vocabulary != theirs.vocabulary:
-            found = f"{ours.vocabulary} tokens and the transducer {theirs.vocabulary}"
-            raise ValueError(f"the language model has {found}: train it with the same tokenizer")
+            mismatch = f"{ours.vocabulary} tokens and the transducer {theirs.vocabulary}"
+            raise ValueError(f"the language model has {mismatch}: train it with the same tokenizer")
         if ours.tokenizer and theirs.tokenizer and ours.tokenizer != theirs.tokenizer:
             raise ValueError(
                 "the language model has other tokens than the transducer: train it with the same tokenizer"

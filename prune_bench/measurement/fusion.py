@@ -39,8 +39,8 @@ def encode(model: Transducer, store: FeatureStore, count: int, batch_frames: int
     for batch in evaluation_batches(kept, batch_frames):
         output, lengths = model.encoder(batch.features.to(device), batch.lengths.to(device))
         assert lengths is not None
-        for index, one, length in zip(batch.indices.tolist(), output, lengths.tolist(), strict=True):
-            hidden[index] = one[:length].cpu().clone()
+        for index, frames, length in zip(batch.indices.tolist(), output, lengths.tolist(), strict=True):
+            hidden[index] = frames[:length].cpu().clone()
     return Encoded(hidden, kept.texts)
 
 
@@ -55,13 +55,13 @@ def transcribe(
 ) -> list[str]:
     """The best hypothesis of each utterance by beam search, in words."""
     device = next(model.parameters()).device
-    lengths = np.array([len(one) for one in encoded.hidden])
+    lengths = np.array([len(frames) for frames in encoded.hidden])
     order = np.argsort(-lengths, kind="stable")
     hypotheses, done = [""] * len(lengths), 0
     for batch in by_frames(order, np.ones_like(lengths), max(1, ROWS // beam)):
         hidden = pad_sequence([encoded.hidden[index] for index in batch], batch_first=True).to(device)
-        found = search_beam(model, hidden, torch.from_numpy(lengths[batch]).to(device), beam, max_symbols, fusion)
-        for index, best in zip(batch.tolist(), found, strict=True):
+        beams = search_beam(model, hidden, torch.from_numpy(lengths[batch]).to(device), beam, max_symbols, fusion)
+        for index, best in zip(batch.tolist(), beams, strict=True):
             hypotheses[index] = tokenizer.decode(best[0].tokens)
         done += len(batch)
         if progress:
@@ -79,7 +79,7 @@ def tune(
     """The `weight` and the `internal` weight of the smallest mean error rate over `dev` splits, and all `tried`."""
     tried = []
     for pair in product(weights, internal):
-        rates = {split: judge(one.texts, recognise(one, Fusion(model, *pair)))["wer"] for split, one in dev.items()}
+        rates = {split: judge(part.texts, recognise(part, Fusion(model, *pair)))["wer"] for split, part in dev.items()}
         tried.append({"weight": pair[0], "internal": pair[1], **rates})
-    best = min(tried, key=lambda one: sum(one[split] for split in dev))
+    best = min(tried, key=lambda rates: sum(rates[split] for split in dev))
     return {"weight": best["weight"], "internal": best["internal"], "tried": tried}

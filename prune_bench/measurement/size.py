@@ -46,7 +46,7 @@ def measure_size(model: Sized, folder: str | Path | None = None, biases: bool = 
 def kept_fractions(model: Sized, dense: Sized) -> dict[str, tuple[float, int]]:
     """What `model` holds of each of the dense model's weight matrices: the fraction, non-zeros of all factors over the
     matrix's size, and that size."""
-    ours, theirs = (dict(one.named_parameters()) for one in (model, dense))
+    ours, theirs = (dict(network.named_parameters()) for network in (model, dense))
     kept = {}
     for name in dense.block_matrices():
         layer = name.removesuffix("weight")

@@ -158,11 +158,11 @@ Layer = TypeVar("Layer", LayerArch, BlockArch)
 
 def factorised(layers: Sequence[Layer], ranks: Mapping[str, int]) -> tuple[Layer, ...]:
     """The layers with ranks for what is named "layers.0.ffn1.up" and the like."""
-    found: list[dict[str, int]] = [dict(layer.ranks) for layer in layers]
+    per_layer: list[dict[str, int]] = [dict(layer.ranks) for layer in layers]
     for name, rank in ranks.items():
         _, i, module = name.split(".", 2)
-        found[int(i)][module] = rank
-    return tuple(replace(layer, ranks=each) for layer, each in zip(layers, found, strict=True))
+        per_layer[int(i)][module] = rank
+    return tuple(replace(layer, ranks=each) for layer, each in zip(layers, per_layer, strict=True))
 
 
 def narrowed(

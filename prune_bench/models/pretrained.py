@@ -84,12 +84,12 @@ def published(pretraining: PretrainingConfig, size: str) -> str | None:
     source = f"wav2vec2-{size}+{MULTILINGUAL}" if pretraining.source == "wav2vec2" else pretraining.source
     if source in ("own", "random"):
         return None
-    one, _, many = source.partition("+")
+    single, _, many = source.partition("+")
     if "+" not in pretraining.languages:
-        return one
-    if not many and one != MULTILINGUAL:
+        return single
+    if not many and single != MULTILINGUAL:
         raise ValueError(f"pretraining.source={source} has one language: write {source}+ and a multilingual source")
-    return many or one
+    return many or single
 
 
 def load_pretrained(source: str | Path) -> Wav2Vec2:
@@ -192,8 +192,8 @@ def rename(state: Mapping[str, Tensor], renames: Renames, source: Path) -> dict[
     renamed = {}
     for name, tensor in state.items():
         for pattern, replacement in renames:
-            if found := re.fullmatch(pattern, name):
-                renamed[found.expand(replacement)] = tensor
+            if match := re.fullmatch(pattern, name):
+                renamed[match.expand(replacement)] = tensor
                 break
         else:
             raise ValueError(f"{source}: {name} is not a weight of a wav2vec2 encoder")

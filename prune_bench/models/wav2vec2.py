@@ -60,7 +60,7 @@ class Wav2Vec2Arch:
         convs, transformer = model.feature_extractor.conv_layers, model.encoder.transformer
         position, first = transformer.pos_conv_embed.conv, transformer.layers[0].attention
         return cls(
-            convs=tuple((one.conv.out_channels, one.kernel_size, one.stride) for one in convs),
+            convs=tuple((layer.conv.out_channels, layer.kernel_size, layer.stride) for layer in convs),
             norm="group_norm" if isinstance(convs[0].layer_norm, nn.GroupNorm) else "layer_norm",
             conv_bias=convs[0].conv.bias is not None,
             width=first.embed_dim,
@@ -99,12 +99,12 @@ def read_convs(text: str) -> tuple[tuple[int, int, int], ...]:
     """(channels, kernel, stride) of each convolution from fairseq's "[(512, 10, 5)] + [(512, 3, 2)] * 4"."""
     convs: list[tuple[int, int, int]] = []
     for part in text.split("+"):
-        found = re.fullmatch(r"\s*\[((?:\s*\(\s*\d+\s*,\s*\d+\s*,\s*\d+\s*\)\s*,?)+)\](?:\s*\*\s*(\d+))?\s*", part)
-        if not found:
+        match = re.fullmatch(r"\s*\[((?:\s*\(\s*\d+\s*,\s*\d+\s*,\s*\d+\s*\)\s*,?)+)\](?:\s*\*\s*(\d+))?\s*", part)
+        if not match:
             raise ValueError(f"conv_feature_layers={text!r} is not a sum of lists of (channels, kernel, stride)")
-        numbers = [int(number) for number in re.findall(r"\d+", found[1])]
+        numbers = [int(number) for number in re.findall(r"\d+", match[1])]
         layers = list(zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True))
-        convs += layers * int(found[2] or 1)
+        convs += layers * int(match[2] or 1)
     return tuple(convs)
 
 

@@ -56,8 +56,8 @@ class ClusterTargets(nn.Module):
 
     def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
         """`lengths` are in frames."""
-        found = self.features(waveforms, lengths)
-        return nearest(found.flatten(0, 1), self.centres).view(found.shape[:2])
+        features = self.features(waveforms, lengths)
+        return nearest(features.flatten(0, 1), self.centres).view(features.shape[:2])
 
     def fit(
         self,

@@ -44,9 +44,9 @@ class RecognitionTask(TrainingTask):
         hypotheses = [self.text(tokens) for tokens in self.recognise(batch)]
         targets = zip(batch.targets.tolist(), batch.target_lengths.tolist(), strict=True)
         references = [self.text(tokens[:length]) for tokens, length in targets]
-        found = jiwer.process_words(references, hypotheses)
-        errors = found.substitutions + found.deletions + found.insertions
-        self.counts += self.counts.new_tensor([errors, found.substitutions + found.deletions + found.hits])
+        alignment = jiwer.process_words(references, hypotheses)
+        errors = alignment.substitutions + alignment.deletions + alignment.insertions
+        self.counts += self.counts.new_tensor([errors, alignment.substitutions + alignment.deletions + alignment.hits])
 
     def on_validation_epoch_end(self) -> None:
         errors, words = self.trainer.strategy.reduce(self.counts, reduce_op="sum")

@@ -37,8 +37,11 @@ def make_lines() -> tuple[Cell, ...]:
     """References, half of the heads, and size by size the grid, with gradual runs that go straight to one of them."""
     lines = [DENSE, Cell("continue_ft"), at(HEADS, "taylor", HALF_OF_HEADS)]
     for sparsity in CHOSEN:
-        lines += [scratch(sparsity), *(at(one, method, sparsity) for one in STRUCTURES for method in METHODS)]
-        lines += [alone(one) for one in STRUCTURES if sparsity == STRAIGHT]
+        lines += [
+            scratch(sparsity),
+            *(at(kind, method, sparsity) for kind in STRUCTURES for method in METHODS),
+        ]
+        lines += [alone(kind) for kind in STRUCTURES if sparsity == STRAIGHT]
     return tuple(lines)
 
 

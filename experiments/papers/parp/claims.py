@@ -49,7 +49,7 @@ def own_mask(method: str, languages: tuple[str, ...], margin: float, own_first: 
         name = f"{target} with {'its own mask' if source else 'masks of all languages'}"
         return Term("wer.test-clean", in_language(method, target, source), name)
 
-    pairs = [(term(one, one), term(one, None)) for one in languages]
+    pairs = [(term(language, language), term(language, None)) for language in languages]
     return tuple(Comparison(*(pair if own_first else pair[::-1]), margin) for pair in pairs)
 
 
@@ -63,10 +63,10 @@ def stated(scope: Scope) -> dict[Cell, dict[str, float]]:
 def counts(method: str, fits: int) -> tuple[Comparison, Comparison]:
     """A method at 90 % takes exactly so many fine-tunings."""
     cell = Cell(method, 0.9)
-    found = Term("fine_tunings", cell, f"fine-tunings of {METHODS[method].label}")
+    counted = Term("fine_tunings", cell, f"fine-tunings of {METHODS[method].label}")
     return (
-        Comparison(found, Level(fits + 1, "fine_tunings", cell)),
-        Comparison(Level(fits - 1, "fine_tunings", cell), found),
+        Comparison(counted, Level(fits + 1, "fine_tunings", cell)),
+        Comparison(Level(fits - 1, "fine_tunings", cell), counted),
     )
 
 

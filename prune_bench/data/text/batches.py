@@ -42,9 +42,9 @@ class Sentences(Dataset[TextBatch]):
     def __getitems__(self, indices: Sequence[int]) -> TextBatch:
         sentences, border = [torch.from_numpy(self.store[index]) for index in indices], torch.tensor([BORDER])
         return TextBatch(
-            tokens=pad_sequence([torch.cat((border, one)) for one in sentences], True, BORDER),
-            targets=pad_sequence([torch.cat((one, border)) for one in sentences], True, IGNORED),
-            lengths=torch.tensor([len(one) + 1 for one in sentences]),
+            tokens=pad_sequence([torch.cat((border, sentence)) for sentence in sentences], True, BORDER),
+            targets=pad_sequence([torch.cat((sentence, border)) for sentence in sentences], True, IGNORED),
+            lengths=torch.tensor([len(sentence) + 1 for sentence in sentences]),
             indices=torch.tensor(indices),
         )
 

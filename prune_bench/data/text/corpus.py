@@ -79,7 +79,7 @@ def text_store(
     """One split, written once."""
     text, training = config.text, split == "train"
     content = text.content or content_of(text, cache, progress)
-    sources = {one: describe_lines(text, one, spoken[one], content) for one in (SPLITS if training else (split,))}
+    sources = {part: describe_lines(text, part, spoken[part], content) for part in (SPLITS if training else (split,))}
     shaped = [VERSION, sources, text.max_tokens, text.on_bad, asdict(config.tokenizer), tokenizer_digest(tokenizer)]
     if training:
         shaped.append(spoken)
@@ -88,10 +88,10 @@ def text_store(
         if folder is not None:
             if text.content and text.content != content_of(text, cache, progress):
                 raise ValueError(f"{origin(text, split)}: changed since the sweep began; start it again")
-            found = lines(text, split, spoken[split])
+            split_lines = lines(text, split, spoken[split])
             write_text_store(
                 folder,
-                track(found, f"{text.name} {split}", disable=not (progress and training), transient=True),
+                track(split_lines, f"{text.name} {split}", disable=not (progress and training), transient=True),
                 tokenizer,
                 text.max_tokens,
                 held_out=judged_sentences(text, spoken) if training else (),

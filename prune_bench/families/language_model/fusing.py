@@ -61,15 +61,15 @@ def error_rates(
     report: Report,
 ) -> Row:
     """`wer.` columns of the splits in `encoded`, as of a recogniser's own row, and seconds a second of speech took."""
-    total, done, results = sum(len(one.texts) for one in encoded.values()), 0, {}
+    total, done, results = sum(len(part.texts) for part in encoded.values()), 0, {}
     began = time.monotonic()
-    for split, one in encoded.items():
+    for split, part in encoded.items():
         hypotheses = transcribe(
-            recogniser, one, corpus.tokenizer, config.fusion.beam, config.measurement.max_symbols, fusion,
+            recogniser, part, corpus.tokenizer, config.fusion.beam, config.measurement.max_symbols, fusion,
             part_of(partial(report, "decoding"), done, total),
         )  # fmt: skip
-        done += len(one.texts)
-        results[split] = judge(one.texts, hypotheses)
+        done += len(part.texts)
+        results[split] = judge(part.texts, hypotheses)
     return {**by_split(results), "rtf.decoding": (time.monotonic() - began) / seconds_of(corpus, config, encoded)}
 
 
@@ -88,7 +88,7 @@ def read_encoded(recogniser: Transducer, config: Config, corpus: TextCorpus, fol
     def write(path: Path) -> None:
         frames = config.measurement.batch_frames
         made = {split: encode(recogniser, store, config.fusion.utterances, frames) for split, store in stores.items()}
-        torch.save({split: tuple(one) for split, one in made.items()}, path)
+        torch.save({split: tuple(part) for split, part in made.items()}, path)
 
     name = f"{folders.recogniser.name}-{config.fusion.utterances}"
     path = cached_file(folders.cache / "encoded" / f"{name}.pt", write)
@@ -101,12 +101,12 @@ def read_weights(
     """The fusion weights of a table, chosen once, with its dense language model."""
     options, device = config.fusion, next(recogniser.parameters()).device
 
-    def recognise(one: Encoded, fusion: Fusion) -> list[str]:
-        return transcribe(recogniser, one, corpus.tokenizer, options.beam, config.measurement.max_symbols, fusion)
+    def recognise(part: Encoded, fusion: Fusion) -> list[str]:
+        return transcribe(recogniser, part, corpus.tokenizer, options.beam, config.measurement.max_symbols, fusion)
 
     def write(path: Path) -> None:
         model = load_model(folders.dense / "model").to(device)
-        dev = {split: one for split, one in encoded.items() if split.startswith("dev")}
+        dev = {split: part for split, part in encoded.items() if split.startswith("dev")}
         grids = ([float(value) for value in text.split("+")] for text in (options.weights, options.internal))
         path.write_text(json.dumps(tune(recognise, model, dev, *grids)))
 

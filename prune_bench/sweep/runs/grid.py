@@ -76,10 +76,10 @@ def read_grid(arguments: Sequence[str], tables: Mapping[str, Asked]) -> Grid:
 def _in_order(configs: Sequence[Config]) -> list[Config]:
     """Each run once, seed by seed, its dense model first."""
     _check_folders([config.corpus for config in configs])
-    presets, datasets = {one.preset for one in configs}, {family_of(one).dataset(one) for one in configs}
-    for key, found in {"preset": presets, "corpus": datasets}.items():
-        if len(found) > 1:
-            raise ValueError(f"{key}={','.join(sorted(found))}: a table holds one {key}, start one command for each")
+    presets, datasets = {config.preset for config in configs}, {family_of(config).dataset(config) for config in configs}
+    for key, values in {"preset": presets, "corpus": datasets}.items():
+        if len(values) > 1:
+            raise ValueError(f"{key}={','.join(sorted(values))}: a table holds one {key}, start one command for each")
     ordered = sorted(configs, key=lambda config: config.seed)
     runs = [normalise(run) for config in ordered for run in (dense_of(config), config)]
     return sorted({run_id(run): run for run in runs}.values(), key=lambda run: run.seed)
@@ -91,9 +91,9 @@ def _check_folders(corpora: Sequence[CorpusConfig]) -> None:
     for corpus in corpora:
         for language in (corpus.joint or corpus.language).split("+"):
             languages.setdefault(CORPORA.find(corpus.name).place(corpus, language), set()).add(language)
-    for place, found in languages.items():
-        if len(found) > 1:
-            named = ", ".join(sorted(found))
+    for place, values in languages.items():
+        if len(values) > 1:
+            named = ", ".join(sorted(values))
             raise ValueError(f"corpus.root={place}: write {LANGUAGE} where the folders of {named} differ")
 
 

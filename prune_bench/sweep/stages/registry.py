@@ -63,7 +63,7 @@ def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
     saved = folder / "model", run_folder(dense_of(config)) / "model"
     model, dense = (load_model(path) for path in saved)
     accuracy = measure_accuracy(model, config, corpus, report)
-    costs, dense_costs = (measure_costs(one, path, config) for one, path in zip((model, dense), saved, strict=True))
+    costs, dense_costs = (measure_costs(net, path, config) for net, path in zip((model, dense), saved, strict=True))
     fits = [read_fit(run_folder(run)) for run in fine_tunings(config)]
     known = describe(config)
     key = "flops.blocks" if known["target"] == "flops" else "size.blocks_nonzero"
@@ -93,9 +93,9 @@ def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
 
 def read_fit(folder: Path) -> dict[str, Any]:
     """How the fit in a run's folder went. ValueError where that is lost."""
-    if (found := read_json(folder / "fit.json")) is None:
+    if (summary := read_json(folder / "fit.json")) is None:
         raise ValueError(f"{folder / 'fit.json'} is missing: delete {folder / 'model'} and train it again")
-    return found
+    return summary
 
 
 def measure_overlap(model: Any, config: Config, corpus: Any) -> Row:
