@@ -7,8 +7,6 @@ of a language model take the (1, tokens) of one sentence as int64.
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from prune_bench.files import write_file
 from prune_bench.models.transducer import Transducer
 from prune_bench.models.transformer_lm import LanguageModel
 
@@ -82,11 +81,9 @@ def _frames(width: int) -> Tensor:
 
 
 def _export(model: nn.Module, function: Callable[[Tensor], Tensor], example: Tensor, path: Path) -> Path:
-    """Export `function` of a model in eval mode through torch.export. The file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Export `function` of a model in eval mode through torch.export."""
     training = model.training
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, _quiet(), torch.no_grad():
-        temporary = Path(folder) / path.name
+    with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             _Part(model, function).eval(),
             (example,),
@@ -98,10 +95,8 @@ def _export(model: nn.Module, function: Callable[[Tensor], Tensor], example: Ten
             verbose=False,
         )
         assert program is not None
-        program.save(temporary, external_data=False)
-        os.replace(temporary, path)
     model.train(training)
-    return path
+    return write_file(path, lambda partial: program.save(partial, external_data=False))
 
 
 @contextmanager
