@@ -219,6 +219,15 @@ def test_what_others_keep_private_is_reached_in_one_place():
     assert {path: names for path, names in found.items() if names} == {}
 
 
+def test_no_two_classes_share_a_name():
+    classes: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "prune_bench").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                classes.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert {name: paths for name, paths in classes.items() if len(paths) > 1} == {}
+
+
 def test_no_large_files_are_tracked():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:

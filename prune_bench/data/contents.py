@@ -25,11 +25,11 @@ def with_contents(configs: Sequence[Config], cache: Path, progress: bool) -> lis
     Raises:
         ValueError: a corpus is not there, or its lists cannot be read.
     """
-    reader = Reader(cache, progress)
+    reader = ContentReader(cache, progress)
     return [reader.add_contents(config) for config in configs]
 
 
-class Reader:
+class ContentReader:
     """Reads each corpus once for all configurations."""
 
     def __init__(self, cache: Path, progress: bool):
