@@ -19,6 +19,18 @@ def test_lowest_is_exact_when_all_scores_tie(count):
     assert sum(int(mark.sum()) for mark in marked) == count
 
 
+@pytest.mark.parametrize("values", [1, 2, 5])
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 0.99])
+def test_equal_scores_fall_in_order_of_position(values, share):
+    generator = torch.Generator().manual_seed(0)
+    scores = [torch.randint(values, shape, generator=generator).float() for shape in ((600,), (700, 900), (30, 4, 5))]
+    everything = torch.cat([score.flatten() for score in scores])
+    count = round(share * len(everything))
+    expected = torch.zeros(len(everything), dtype=torch.bool)
+    expected[everything.argsort(stable=True)[:count]] = True
+    assert torch.equal(torch.cat([mark.flatten() for mark in lowest(scores, count)]), expected)
+
+
 def test_lowest_is_exact_with_planted_zeros_and_ties():
     scores = torch.rand(5000)
     scores[::3] = 0.0
