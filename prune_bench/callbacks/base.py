@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from torch.optim import Optimizer
 
+from prune_bench.callbacks.factors import load_factors, save_factors
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.method import Method
 
@@ -94,6 +95,12 @@ class PruningCallback(Callback):
 
     def after_update(self, trainer: Trainer, step: int) -> None:
         """Act after `step` finished updates."""
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        save_factors(pl_module, checkpoint)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        load_factors(pl_module, checkpoint)
 
     def export(self, model: nn.Module) -> nn.Module:
         """The model to keep after the fit: smaller where the structure allows, else `model` itself."""

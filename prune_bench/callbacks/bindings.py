@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from prune_bench.callbacks.low_rank import factorised, find_matrices, put
+from prune_bench.callbacks.factors import factor_layers, factorise_layers, find_matrices, put
 from prune_bench.compaction import compact, with_ranks
 from prune_bench.models.low_rank import LowRankLinear
 from prune_bench.pruning.allocation import Allocation
@@ -23,6 +23,8 @@ Choice = Mapping[str, Any]
 
 class Binding(Protocol):
     """One structure on the modules of one callback; `choice` are the arguments of `find_targets`."""
+
+    choice: Choice
 
     def prepare(self, module: nn.Module) -> None:
         """Change the module before its optimizer is made; a second time changes nothing."""
@@ -81,12 +83,11 @@ class OnRanks:
         self.fixed = 0
 
     def prepare(self, module: nn.Module) -> None:
-        core = find_core(module)
-        if self.names and all(isinstance(core.get_submodule(name), LowRankLinear) for name in self.names):
+        made = {name for name, _ in factor_layers(find_core(module))}
+        if self.names and made.issuperset(self.names):
             return
         layers, self.fixed = find_matrices(module, self.choice)
-        for name, layer in layers.items():
-            put(core, name, factorised(layer, min(layer.weight.shape)))
+        factorise_layers(module, {name: min(layer.weight.shape) for name, layer in layers.items()})
         self.names = list(layers)
 
     def bind(self, module: nn.Module) -> Structure:
@@ -122,14 +123,14 @@ def bind_structure(
 def merged(layer: LowRankLinear) -> nn.Linear:
     """The dense layer that two factors stand for."""
     up, down = layer.up, layer.down
-    dense = nn.Linear(down.in_features, up.out_features, bias=up.bias is not None)
+    dense = nn.Linear(down.in_features, up.out_features, bias=up.bias is not None).to(up.weight)
     dense.weight.copy_(up.weight @ down.weight)
     if up.bias is not None:
         dense.bias.copy_(up.bias)
-    return dense.to(up.weight.device)
+    return dense
 
 
 def narrowed(layer: LowRankLinear, mask: Tensor) -> LowRankLinear:
     """The same layer with the components that `mask` keeps alone."""
     kept = mask.to(layer.up.weight.device)
-    return LowRankLinear.of(layer.up.weight[:, kept], layer.down.weight[kept], layer.up.bias)
+    return LowRankLinear.of(layer.up.weight[:, kept], layer.down.weight[kept], layer.up.bias, layer.transposed)

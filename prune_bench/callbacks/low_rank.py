@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from prune_bench.callbacks.base import PruningCallback
+from prune_bench.callbacks.factors import (
+    FACTORS,
+    factor_layers,
+    factorise_layers,
+    find_matrices,
+    forget_moments,
+    once_built,
+)
 from prune_bench.compaction import with_ranks
-from prune_bench.models.low_rank import LowRankLinear
 from prune_bench.pruning.allocation import ALLOCATIONS
-from prune_bench.pruning.low_rank import factorise
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.method import Method
 from prune_bench.pruning.methods import METHODS
-from prune_bench.pruning.targets import Patterns, find_core, find_targets
+from prune_bench.pruning.targets import Patterns, describe_coverage, find_core, find_targets
 
 
 class FactorPruning(PruningCallback):
-    """Replaces Linear layers by two thinner ones, as a method's row says, then trains on.
+    """Replaces linear layers by two thinner ones, as a method's row says, then trains on.
 
-    The prunable weights shrink by `sparsity` together; weights that are not matrices (depthwise kernels) stay, and
-    their share is borne by the matrices. It happens in `setup`, before the optimizer is made, so the factors are
-    trained like any parameter.
+    The prunable weights shrink by `sparsity` together; those that are no matrix of a linear layer (convolutions,
+    attention's joint projection, recurrent weights) stay, and their share is borne by the others. A layer that would
+    not become smaller stays as well. It happens before the optimizer is made, so the factors are trained like any
+    parameter.
+
+    Checkpoints keep the dense model's keys, with the products as values: a plain `load_from_checkpoint` gives a dense
+    model that computes what was validated. A resumed fit goes on from the factors.
+
+    Raises:
+        Infeasible: the fit begins, and rank 1 everywhere is still too much.
+        ValueError: the fit begins, and a layer is factorised already or its matrix not finite.
     """
 
     def __init__(
@@ -41,45 +55,72 @@ class FactorPruning(PruningCallback):
     ):
         super().__init__(method, sparsity, {"include": include, "exclude": exclude})
         method.check_structure("ranks", type(self).__name__)
-        self.choice = {"include": include, "exclude": exclude, "convolutions": convolutions}
+        self.choice: dict[str, Any] = {"include": include, "exclude": exclude, "convolutions": convolutions}
         self.allocate: Any = ALLOCATIONS[allocation] if allocation else method.allocation
         self.ranks: dict[str, int] = {}
-        self._achieved = 0.0
+        self._achieved: float | None = None
+        self._dense: dict[str, Any] | None = None
 
     @property
     def achieved(self) -> float:
+        if self._achieved is None:
+            raise RuntimeError(f"{type(self).__name__} has no ranks before trainer.fit")
         return self._achieved
 
     @property
     def masks(self) -> MaskSet:
         return MaskSet()
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage != "fit" or self.ranks:
-            return
-        core = find_core(pl_module)
-        layers, fixed = find_matrices(pl_module, self.choice)
-        shapes = {name: layer.weight.shape for name, layer in layers.items()}
-        total = fixed + sum(shape.numel() for shape in shapes.values())
-        scores = {name: torch.linalg.svdvals(layer.weight.detach()).square() for name, layer in layers.items()}
-        ranks = self.allocate.ranks(scores, shapes, total - round(self.sparsity * total) - fixed)
-        for name, rank in ranks.items():
-            put(core, name, factorised(layers[name], rank))
-        kept = fixed + sum(rank * sum(shapes[name]) for name, rank in ranks.items())
-        self.ranks, self._achieved = ranks, 1 - kept / total
-
     @property
     def ready(self) -> bool:
-        return bool(self.ranks)
+        return self._achieved is not None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            once_built(pl_module, self.factorise)
+
+    def factorise(self, module: nn.Module) -> None:
+        """Factorise `module`, or leave it as it is if this callback has done so before."""
+        made = {name for name, _ in factor_layers(find_core(module))}
+        if self.ranks and self.ranks.keys() <= made:
+            return
+        layers, fixed = find_matrices(module, self.choice)
+        if again := {name.rpartition(".")[0] for name in layers} & made:
+            raise ValueError(f"{min(again)} is factorised already: fit on with the callback that did it, or exclude it")
+        shapes = {name: layer.weight.shape for name, layer in layers.items()}
+        total = fixed + sum(shape.numel() for shape in shapes.values())
+        self.ranks = self._choose(layers, total - round(self.sparsity * total) - fixed) if self.sparsity else {}
+        rank_zero_info(f"{type(self).__name__} {describe_coverage(module, find_targets(module, **self.choice))}")
+        factorise_layers(module, self.ranks)
+        removed = sum(shapes[name].numel() - rank * sum(shapes[name]) for name, rank in self.ranks.items())
+        self._achieved = 1 - (total - removed) / total
+
+    def _choose(self, layers: dict[str, Any], budget: int) -> dict[str, int]:
+        """The ranks at which factors of these layers hold `budget` numbers, of the layers that they make smaller."""
+        shapes = {name: layer.weight.shape for name, layer in layers.items()}
+        scores = {name: torch.linalg.svdvals(layer.weight.detach().float()).square() for name, layer in layers.items()}
+        ranks = self.allocate.ranks(scores, shapes, budget)
+        return {name: rank for name, rank in ranks.items() if rank * sum(shapes[name]) < shapes[name].numel()}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._dense is not None and self.ranks:
+            forget_moments(trainer, self._dense)
+        self._dense = None
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(trainer, pl_module, checkpoint)
+        if trainer.state.fn == "fit" and FACTORS not in checkpoint:
+            self._dense = checkpoint
 
     def export(self, model: nn.Module) -> nn.Module:
         return with_ranks(model, self.ranks)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self._step}
+        return {"step": self._step, "ranks": self.ranks, "achieved": self._achieved}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._step = state_dict["step"]
+        self.ranks, self._achieved = state_dict["ranks"], state_dict["achieved"]
 
 
 @dataclass(eq=False, repr=False)
@@ -100,22 +141,3 @@ class LowRank(FactorPruning):
             METHODS["svd"], self.sparsity, allocation=self.allocation, include=self.include, exclude=self.exclude,
             convolutions=self.convolutions,
         )  # fmt: skip
-
-
-def find_matrices(module: nn.Module, choice: Mapping[str, Any]) -> tuple[dict[str, nn.Linear], int]:
-    """The Linear layers by name whose weights are targets, and how many target weights belong to none."""
-    core, targets = find_core(module), find_targets(module, **choice)
-    owners = {name.rpartition(".")[0]: core.get_submodule(name.rpartition(".")[0]) for name in targets}
-    layers = {name: owner for name, owner in owners.items() if isinstance(owner, nn.Linear)}
-    return layers, sum(p.numel() for p in targets.values()) - sum(one.weight.numel() for one in layers.values())
-
-
-def factorised(layer: nn.Linear, rank: int) -> LowRankLinear:
-    """The best approximation of a layer by one of that rank."""
-    return LowRankLinear.of(*factorise(layer.weight, rank), layer.bias)
-
-
-def put(module: nn.Module, name: str, layer: nn.Module) -> None:
-    """Put a layer in the place of the submodule of that name."""
-    parent, _, child = name.rpartition(".")
-    setattr(module.get_submodule(parent), child, layer)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -22,6 +23,7 @@ from prune_bench.callbacks.base import (
 from prune_bench.callbacks.bindings import bind_structure
 from prune_bench.callbacks.calibration import run_batches
 from prune_bench.callbacks.checkpoints import MaskedCheckpoints, masked, put_back, removed_values
+from prune_bench.callbacks.factors import once_built
 from prune_bench.pruning import Infeasible
 from prune_bench.pruning.allocation import ALLOCATIONS
 from prune_bench.pruning.knobs import Knobs
@@ -29,7 +31,7 @@ from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.method import Method
 from prune_bench.pruning.pruner import Pruner
 from prune_bench.pruning.schedules import Consecutive, OneShot, Schedule
-from prune_bench.pruning.targets import Patterns, find_core
+from prune_bench.pruning.targets import Patterns, describe_coverage, find_core, find_targets
 
 Kept = tuple[int, dict[str, Tensor], MaskSet]
 
@@ -111,7 +113,14 @@ class MaskPruning(PruningCallback):
     # The beginning of a fit.
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.binding.prepare(pl_module)
+        if stage == "fit":
+            once_built(pl_module, self._prepare)
+
+    def _prepare(self, module: nn.Module) -> None:
+        if not self.ready:
+            targets = find_targets(module, **self.binding.choice)
+            rank_zero_info(f"{type(self).__name__} {describe_coverage(module, targets)}")
+        self.binding.prepare(module)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         structure, before = self.binding.bind(pl_module), self._pruner
@@ -204,7 +213,7 @@ class MaskPruning(PruningCallback):
     def keep(self, module: nn.Module, step: int, size: float) -> None:
         """Remember the model as it is at one of the sizes that a run delivers on its way."""
         self.pruner.structure.apply(self.masks)
-        state = {name: value.detach().cpu().clone() for name, value in find_core(module).state_dict().items()}
+        state = {name: value.detach().cpu().clone() for name, value in _tensors(find_core(module))}
         self._kept[size] = (step, state, MaskSet(self.masks))
 
     def export_sizes(self, model: nn.Module) -> dict[float, tuple[int, nn.Module]]:
@@ -212,7 +221,9 @@ class MaskPruning(PruningCallback):
         kept: dict[float, tuple[int, nn.Module]] = {}
         for size, (step, state, masks) in self._kept.items():
             then = copy.deepcopy(model)
-            then.load_state_dict(state)
+            with torch.no_grad():
+                for name, value in _tensors(then):
+                    value.copy_(state[name])
             kept[size] = step, self.binding.export(then, masks)
         return kept
 

@@ -102,7 +102,7 @@ def describe_coverage(module: nn.Module, targets: Iterable[str]) -> str:
     held = [matrix.weight.numel() for name, matrix in matrices.items() if name in names]
     total = sum(matrix.weight.numel() for matrix in matrices.values())
     left = [matrix for name, matrix in matrices.items() if name not in names]
-    line = f"prunes {len(held)} of {len(matrices)} weight matrices, {sum(held) / total:.1%} of the weights in them"
+    line = f"targets {len(held)} of {len(matrices)} weight matrices, {sum(held) / total:.1%} of the weights in them"
     return f"{line}; left out: {_reasons(left)}" if left else line
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from prune_bench.artefacts import save_model
-from prune_bench.callbacks.low_rank import factorised
+from prune_bench.callbacks.factors import factorised
 from prune_bench.measurement.size import kept_fractions, measure_size
 from prune_bench.models.arch import ConformerArch, LayerArch, TransducerArch, block_weights
 from prune_bench.models.transducer import Transducer

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from prune_bench.pruning import Infeasible
 from prune_bench.pruning.low_rank import break_even, factorise, uniform_ranks
 
 
@@ -36,6 +37,16 @@ def test_uniform_ranks_fill_the_budget_and_grow_no_matrix(sparsity):
     used = sum(rank * sum(shapes[name]) for name, rank in ranks.items())
     assert budget - max(sum(shape) for shape in shapes.values()) < used <= budget
     assert all(rank <= break_even(shapes[name]) for name, rank in ranks.items())
+
+
+def test_small_matrices_take_their_one_rank_from_the_others():
+    shapes = {"large": torch.Size((40, 40)), "small": torch.Size((4, 4)), "thin": torch.Size((2, 30))}
+    budget = 250  # a share of 0.15 of the small one's and 0.28 of the thin one's ranks
+    ranks = uniform_ranks(shapes, budget)
+    assert ranks == {"large": 2, "small": 1, "thin": 1}
+    with pytest.raises(Infeasible, match="rank 1 in 3 matrices takes more than the 119 weights"):
+        uniform_ranks(shapes, 119)
+    assert uniform_ranks(shapes, 120) == {"large": 1, "small": 1, "thin": 1}
 
 
 def test_a_budget_that_saves_nothing_is_refused():

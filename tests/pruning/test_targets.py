@@ -231,13 +231,14 @@ def test_coverage_says_what_is_left_out_and_why():
     line = describe_coverage(module, find_targets(module))
     total = 2 * (10 * 24 + 2 * 24 * 32 + 24 * 3)
     assert line.startswith(
-        f"prunes 2 of 8 weight matrices, {2 * 24 * 32 / total:.1%} of the weights in them; left out: "
+        f"targets 2 of 8 weight matrices, {2 * 24 * 32 / total:.1%} of the weights in them; left out: "
     )
     assert "input (student.0.weight)" in line
     assert "output (student.6.weight)" in line
     assert "frozen (teacher.0.weight, teacher.2.weight and 2 more)" in line
     assert (
-        describe_coverage(nn.Linear(2, 2), ["weight"]) == "prunes 1 of 1 weight matrices, 100.0% of the weights in them"
+        describe_coverage(nn.Linear(2, 2), ["weight"])
+        == "targets 1 of 1 weight matrices, 100.0% of the weights in them"
     )
     assert describe_coverage(Classifier(), ["layers.2.weight"]).endswith(
         "not chosen (layers.4.weight), output (layers.6.weight)"
