@@ -139,8 +139,9 @@ def _read_products(module: nn.Module, state: dict[str, Any], prefix: str, *_: An
 
 
 def save_factors(module: nn.Module, checkpoint: dict[str, Any]) -> None:
-    """Add the factors of `module` to a checkpoint."""
-    checkpoint[FACTORS] = dict(_factors(module))
+    """Add the factors of `module` to a checkpoint, if it has any."""
+    if factors := dict(_factors(module)):
+        checkpoint[FACTORS] = factors
 
 
 @torch.no_grad()
