@@ -15,7 +15,7 @@ from prune_bench.pruning.examples import ExampleGradients
 from prune_bench.pruning.knobs import Knobs
 from prune_bench.pruning.masks import MaskSet, Scores
 from prune_bench.pruning.revival import Hard, Revival
-from prune_bench.pruning.schedules import Schedule, is_due
+from prune_bench.pruning.schedules import Consecutive, Schedule, is_due
 from prune_bench.pruning.statistics import GradientSquares, mean_over_ranks
 from prune_bench.pruning.structures import Structure
 
@@ -67,7 +67,14 @@ class Pruner:
     def rests(self, step: int) -> bool:
         """Whether the masks can stay: no more is to be removed, and nothing is exchanged or ranked again."""
         more = self.schedule.sparsity_at(step) > self.asked
-        return bool(self.masks) and not more and not self.revival.acts(step, self.updates)
+        return bool(self.masks) and not more and not self.acts(step)
+
+    def acts(self, step: int) -> bool:
+        """Whether units are exchanged or ranked again at an update: not where a model is saved, as what has just grown is
+        still zero.
+        """
+        saved = self.schedule.ends if isinstance(self.schedule, Consecutive) else {}
+        return step not in saved and self.revival.acts(step, self.updates)
 
     def draw(self, step: int) -> None:
         """Rank all units anew at the schedule's sparsity and set the removed ones to zero."""
@@ -85,7 +92,7 @@ class Pruner:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         masks = self.structure.select(self.rank(generator), self.asked)
         self.compensation.adjust(self.structure.targets, masks, self.statistics)
-        if self.revival.acts(step, self.updates):
+        if self.acts(step):
             progress = step / max(1, self.updates)
             masks = self.revival.revise(masks, self.structure.targets, self.criterion, progress, generator)
         return masks
