@@ -70,9 +70,7 @@ class Pruner:
         return bool(self.masks) and not more and not self.acts(step)
 
     def acts(self, step: int) -> bool:
-        """Whether units are exchanged or ranked again at an update: not where a model is saved, as what has just grown is
-        still zero.
-        """
+        """Whether units are exchanged or ranked again: not where a model is saved, as what has grown is zero."""
         saved = self.schedule.ends if isinstance(self.schedule, Consecutive) else {}
         return step not in saved and self.revival.acts(step, self.updates)
 
