@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.pages.sheets import ALONE
@@ -35,6 +36,7 @@ def describe_runs(
         *_without_gain(results),
         *dict.fromkeys(note for one in done for note in one.get("notes", ())),
         _hardware([*done, *rows]),
+        *_code([*done, *rows]),
     ]
 
 
@@ -118,6 +120,20 @@ def _hardware(rows: Sequence[Row]) -> str:
     return (
         f"Trained on {_join(machines)} in {_join(formats)}; threads a run: {_join(threads)}; torch {_join(versions)}."
     )
+
+
+def _code(rows: Sequence[Row]) -> list[str]:
+    """That rows come from several versions of the code, where they do."""
+    found = {describe_code(row.get("code")) for row in rows}
+    return [f"Rows of {len(found)} versions of the code: {_join(found)}."] if len(found) > 1 else []
+
+
+def describe_code(code: Mapping[str, Any] | None) -> str:
+    """A row's version of the code in words; rows did not always tell it."""
+    if code is None:
+        return "an earlier version"
+    commit = f" at {code['commit']}" if "commit" in code else ""
+    return f"{code['version']}{commit}{' with changes' if code.get('dirty') else ''}"
 
 
 def _without_gain(results: Results) -> list[str]:

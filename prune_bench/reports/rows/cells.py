@@ -81,12 +81,12 @@ def varied_keys(rows: Sequence[Row]) -> tuple[str, ...]:
     alike: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         alike[row["method"], row["sparsity"], row["seed"]].append(_shape(row))
-    return tuple(
-        sorted({key for first, *more in alike.values() for one in more for key in first if first[key] != one[key]})
-    )
+    pairs = ((first, one) for first, *more in alike.values() for one in more)
+    return tuple(sorted({key for first, one in pairs for key in first.keys() & one.keys() if first[key] != one[key]}))
 
 
 def _shape(row: Row) -> dict[str, Any]:
-    """What of a row's configuration shaped the run."""
+    """What of a row's configuration shaped the run, but for the content of its corpora."""
     method = row["method"]
-    return shape(row["config"], sections(row.get("task", "transducer"), method), METHODS[method].knobs)
+    shaped = shape(row["config"], sections(row.get("task", "transducer"), method), METHODS[method].knobs)
+    return {key: value for key, value in shaped.items() if ".content" not in key}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from prune_bench.config.history import flatten
 from prune_bench.families.transducer.retained import lost
 from prune_bench.measurement.intervals import Counts, Estimate, estimate_ratio
 from prune_bench.pruning.masks import CHANCE
@@ -211,6 +212,14 @@ def _test_sets(row: Row) -> dict[str, tuple[int, int]]:
     return {split: (len(count["words"]), sum(count["words"])) for split, count in judged.items()}
 
 
+def _content(row: Row) -> dict[str, str]:
+    """Digests of what a row's corpora held, by section, language and split."""
+    parts = {
+        section: row["config"].get(section, {}).get("content", {}) for section in ("corpus", "pretraining", "text")
+    }
+    return {key: digest for key, digest in flatten(parts).items() if digest}
+
+
 def check(rows: Sequence[Row], by: Sequence[str] = ()) -> None:
     """Refuse rows that no table may mix."""
     for key in ("preset", "corpus"):
@@ -219,6 +228,7 @@ def check(rows: Sequence[Row], by: Sequence[str] = ()) -> None:
             raise ValueError(f"rows of {len(found)} values of {key} ({', '.join(found)}): report each on its own")
     done = [row for row in rows if row["status"] == "done"]
     tested: dict[tuple[Setting, str], tuple[tuple[int, int], Row]] = {}
+    contents: dict[tuple[Setting, str], tuple[str, Row]] = {}
     dense: dict[tuple[int, Setting], Row] = {}
     for row in done:
         setting = cell_of(row, by).setting
@@ -228,6 +238,13 @@ def check(rows: Sequence[Row], by: Sequence[str] = ()) -> None:
                 raise ValueError(
                     f"{other['run']} and {row['run']} were evaluated on different test sets: report the rows of one "
                     "sweep"
+                )
+        for place, digest in _content(row).items():
+            held, other = contents.setdefault((setting, place), (digest, row))
+            if digest != held:
+                raise ValueError(
+                    f"{place} changed between {other['run']} and {row['run']}: report the rows of one sweep, or run "
+                    "it again"
                 )
         first = dense.setdefault((row["seed"], setting), row)
         if first["dense_sha"] != row["dense_sha"]:

@@ -17,6 +17,7 @@ from prune_bench.families import family_of
 from prune_bench.files import write_text
 from prune_bench.identity import shape
 from prune_bench.pruning.methods import find_method
+from prune_bench.sweep.runs.code import CODE
 from prune_bench.sweep.runs.dependencies import recogniser_of, run_id
 from prune_bench.sweep.runs.files import read_json
 
@@ -110,6 +111,7 @@ def is_timed(folder: Path, rows: Iterable[Row], config: Config) -> bool:
 def environment(config: Config) -> Row:
     """Hardware, threads and versions that a row was made with."""
     return {
+        "code": CODE,
         "hardware.cpu": processor(),
         "hardware.cores": os.cpu_count(),
         "threads": config.execution.threads,

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from prune_bench.config import FitConfig
+from prune_bench.config.history import translate
 from prune_bench.families.transducer.retained import hidden_widths, lost, retained
 from prune_bench.measurement.accuracy import rate_of
-from prune_bench.reports.rows.cells import DENSE, Cell, value_of
+from prune_bench.reports.rows.cells import DENSE, Cell, value_of, varied_keys
 from prune_bench.reports.rows.files import read_rows, read_timing
 from prune_bench.reports.rows.results import Results, encoder_rtf
 from tests.reports.samples import layers, row, timing, unfinished
@@ -26,6 +27,29 @@ def test_seeds_may_have_dense_models_of_their_own():
     results = Results([row("dense", seed=0), row("dense", seed=1), row("omp", 0.5, seed=1)])
     assert results.seeds == [0, 1]
     assert results.values("size", DENSE).keys() == {0, 1}
+
+
+def held(digest: str, language: str = "en") -> dict[str, object]:
+    return {
+        "config": {**row("dense")["config"], "corpus": {"language": language, "content": {language: {"dev": digest}}}}
+    }
+
+
+def test_rows_of_a_corpus_that_changed_are_refused():
+    rows = [row("dense", **held("a")), row("omp", 0.5, **held("b"))]
+    with pytest.raises(ValueError, match=r"corpus\.en\.dev changed between dense-s0-\w+ and omp-0\.5-s0-\w+: report"):
+        Results(rows)
+    rows = [row("dense", **held("a")), row("dense", run="other", dense_sha="b", **held("b", "nl"))]
+    assert len(Results(rows, by=("corpus.language",)).rows) == 2
+
+
+def test_content_tells_no_settings_apart():
+    alike = [row("omp", 0.5, run=run, **held(run)) for run in "ab"]
+    for one in alike:
+        one["config"] = translate(one["config"])
+    assert varied_keys(alike) == ()
+    alike[1]["config"]["features"]["mels"] = 40
+    assert varied_keys(alike) == ("features.mels",)
 
 
 @pytest.mark.parametrize(("key", "value"), [("preset", "smoke"), ("corpus", "fsdd")])
