@@ -22,7 +22,7 @@ def test_a_folder_of_rows_is_read_and_printed(folder):
         assert from_dict(row["config"]).final.steps == row["config"]["final"]["steps"]
     named = max((name for name in REPORTS if folder.name.startswith(f"{name}-")), key=len, default="")
     report = REPORTS[named] if named else table_of(rows, LIKE[rows[0].get("task", "transducer")])
-    text = report.text(rows, timing, 200)
+    text = " ".join(report.text(rows, timing, 200).split())
     assert f"ours = {rows[0]['corpus']}, preset tiny" in text
 
 
