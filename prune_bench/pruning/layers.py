@@ -18,7 +18,7 @@ _OUTPUT_LAYER = re.compile(r"decoder|output_layer|output_projection")
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerWeights:
     """Weight matrices that act together, and the features (channels of a convolution) that they read and write.
 
     `kind` is "linear", "attention", "recurrent", "convolution" or "embedding"; `weights` are parameter names.
@@ -52,14 +52,14 @@ def is_transposed(layer: nn.Module) -> bool:
     return type(layer).__name__ == "Conv1D" and hasattr(layer, "nf")
 
 
-def list_layers(module: nn.Module) -> list[Layer]:
+def list_layers(module: nn.Module) -> list[LayerWeights]:
     """The layers of known kinds in order of registration; each layer of a recurrent stack is one of its own."""
     return [layer for name, child in module.named_modules() for layer in _read(plain(name), child)]
 
 
-def _read(path: str, child: Any) -> Iterator[Layer]:
-    def layer(kind: str, weights: Iterable[str], inputs: int, outputs: int) -> Layer:
-        return Layer(path, kind, tuple(f"{path}.{name}" if path else name for name in weights), inputs, outputs)
+def _read(path: str, child: Any) -> Iterator[LayerWeights]:
+    def layer(kind: str, weights: Iterable[str], inputs: int, outputs: int) -> LayerWeights:
+        return LayerWeights(path, kind, tuple(f"{path}.{name}" if path else name for name in weights), inputs, outputs)
 
     if isinstance(child, nn.Linear):
         yield layer("linear", ["weight"], child.in_features, child.out_features)
@@ -81,17 +81,21 @@ def _read(path: str, child: Any) -> Iterator[Layer]:
             yield layer("recurrent", names, width if i else child.input_size, width)
 
 
-def input_layers(layers: Sequence[Layer]) -> set[Layer]:
+def input_layers(layers: Sequence[LayerWeights]) -> set[LayerWeights]:
     """The layers that read the network's input (see `find_targets` for the rule)."""
     return _ends(layers, _named(layers, _is_input), _reads_input)
 
 
-def output_layers(layers: Sequence[Layer]) -> set[Layer]:
+def output_layers(layers: Sequence[LayerWeights]) -> set[LayerWeights]:
     """The layers that give the network's output (see `find_targets` for the rule)."""
     return _ends(layers[::-1], _named(layers[::-1], _is_output), _gives_output)
 
 
-def _ends(layers: Sequence[Layer], named: set[Layer], is_end: Callable[[Layer, Sequence[Layer]], bool]) -> set[Layer]:
+def _ends(
+    layers: Sequence[LayerWeights],
+    named: set[LayerWeights],
+    is_end: Callable[[LayerWeights, Sequence[LayerWeights]], bool],
+) -> set[LayerWeights]:
     """Those named so, and those of such a width outside of blocks or else inside; if there are none, the first one."""
     own = [layer for layer in layers if layer.kind != "embedding"]
     places = Counter(layer.place for layer in own)
@@ -100,9 +104,9 @@ def _ends(layers: Sequence[Layer], named: set[Layer], is_end: Callable[[Layer, S
     return named | (outer or inner) or {layer for layer in own[:1] if not layer.is_numbered}
 
 
-def _named(layers: Iterable[Layer], fits: Callable[[str, bool], bool]) -> set[Layer]:
+def _named(layers: Iterable[LayerWeights], fits: Callable[[str, bool], bool]) -> set[LayerWeights]:
     """The first layer inside each module whose name fits, blocks left aside."""
-    found: dict[str, Layer] = {}
+    found: dict[str, LayerWeights] = {}
     for layer in layers:
         parts = layer.path.split(".")
         if layer.kind == "embedding" or layer.is_numbered:
@@ -121,15 +125,15 @@ def _is_output(name: str, is_layer: bool) -> bool:
     return bool(_OUTPUT.fullmatch(name) or (is_layer and _OUTPUT_LAYER.fullmatch(name)))
 
 
-def _reads_input(layer: Layer, layers: Collection[Layer]) -> bool:
+def _reads_input(layer: LayerWeights, layers: Collection[LayerWeights]) -> bool:
     return not any(_feeds(other, layer) for other in layers if other is not layer)
 
 
-def _gives_output(layer: Layer, layers: Collection[Layer]) -> bool:
+def _gives_output(layer: LayerWeights, layers: Collection[LayerWeights]) -> bool:
     return not any(_feeds(layer, other) for other in layers if other is not layer)
 
 
-def _feeds(first: Layer, second: Layer) -> bool:
+def _feeds(first: LayerWeights, second: LayerWeights) -> bool:
     """Whether widths allow the second layer to read the first one's output, which for a convolution may be flattened
     over its positions."""
     if first.kind == "convolution" and first.outputs and second.kind == "linear" and second.inputs:
