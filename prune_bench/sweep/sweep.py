@@ -49,7 +49,9 @@ class Sweep:
         """
         self.configs = self.read_contents()
         if old := named_before(Path(self.execution.output)):
-            self.display.say(f"{old} runs in {self.execution.output}/runs have names of an earlier version: left alone")
+            count = "1 run" if old == 1 else f"{old} runs"
+            verb = "is" if old == 1 else "are"
+            self.display.say(f"{count} in {self.execution.output}/runs {verb} named by an earlier version: left alone")
         tasks = plan_runs(self.configs)
         todo = {task.folder for task in tasks if task.stage == "run"}
         if tasks:

@@ -6,6 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
+from prune_bench.data.corpora.source import SPLITS
 from prune_bench.sweep import sweep
 from prune_bench.sweep.launch import processes
 from prune_bench.sweep.runs.folders import run_folder
@@ -94,6 +95,38 @@ def test_a_finished_sweep_starts_nothing(workers, make_sweep):
     assert again.run() == first
     assert workers.started == []
     assert not again.failed
+
+
+def test_runs_on_a_corpus_that_changed_are_others_under_one_name_of_the_table(workers, make_sweep, tmp_path):
+    path, arguments = tmp_path / "m.jsonl", ("corpus=manifest", f"corpus.root={tmp_path / 'm.jsonl'}")
+    found, names = [], []
+    for text in ("one", "two"):
+        path.write_text(json.dumps({"audio_filepath": "missing.wav", "text": text, "split": "dev-clean"}))
+        (row,) = make_sweep("method=dense", *arguments).run()
+        found.append(row["run"])
+        names.append(read_grid(["method=dense", *arguments], {}).name)
+    assert len(set(found)) == 2
+    assert len(set(names)) == 1
+    assert workers.started == 2 * ["dense 0 corpus", "dense 0 fit", "dense 0 run", "dense 0 time"]
+    assert row["config"]["corpus"]["content"]["en"].keys() == set(SPLITS)
+
+
+def test_a_corpus_that_is_not_there_is_named(workers, make_sweep, tmp_path, capsys):
+    with pytest.raises(CorpusError):
+        make_sweep("method=dense", "corpus=manifest", f"corpus.root={tmp_path}").run()
+    assert "train.jsonl: no such manifest" in capsys.readouterr().err
+    assert workers.started == []
+
+
+def test_runs_named_by_an_earlier_version_are_left_alone_and_counted(workers, make_sweep, tmp_path):
+    old = tmp_path / "output" / "runs" / "omp-0.5-s0-0123456789ab"
+    old.mkdir(parents=True)
+    sweep = make_sweep(*ARGUMENTS)
+    sweep.run()
+    shown = sweep.display.console.file.getvalue()
+    assert shown.count(f"1 run in {tmp_path / 'output'}/runs is named by an earlier version: left alone") == 1
+    assert old.is_dir()
+    assert "omp 0 run" in workers.started
 
 
 def test_a_new_row_needs_itself_and_a_new_timing_only(workers, make_sweep):
