@@ -78,7 +78,7 @@ nnlm: $(NNLM) ## The whole language-model study
 report: setup ## Print a finished table again from its rows, without training (TABLE=table1)
 	$(BIN)/python experiments/report.py $(TABLE) preset=$(PRESET) $(ARGS)
 
-bench: setup ## Measure speed and memory side by side with peers
+bench: setup ## Measure speed and memory side by side with peers, and the coverage of intervals
 	$(BIN)/python -m experiments.benchmarks $(ARGS)
 
 clean: ## Remove the virtual environment and tool caches; results in output/ stay

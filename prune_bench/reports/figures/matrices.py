@@ -56,7 +56,7 @@ class MatrixFigure(Drawing):
         for part in self.parts:
             found = part.find(results)
             blocks.append([[part.title, row, *(number(found, row, one) for one in self.columns)] for row in part.rows])
-        below = [*notes.describe_runs(results, self.setting, scored=not self.compared), *self.published]
+        below = [*notes.describe_runs(results, self.setting, scored=not self.compared, bounded=False), *self.published]
         return Sheet(self.title, headings, blocks, below)
 
     def draw(self, results: Results) -> Figure:
