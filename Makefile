@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pins test test-slow lint table1 table2 figure2 claims $(PARP) parp-claims parp $(NNLM) nnlm-claims nnlm report bench clean
+.PHONY: help setup pins test test-slow gpu-check lint table1 table2 figure2 claims $(PARP) parp-claims parp $(NNLM) nnlm-claims nnlm report bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { split($$1, names, " "); for (i in names) printf "  %-12s %s\n", names[i], $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ test: setup ## Run the tests, without the slow ones
 
 test-slow: setup ## Run the slow tests only
 	$(BIN)/python -m pytest -q -m slow $(ARGS)
+
+gpu-check: ## Check a GPU in at most ten minutes with what is installed (.venv, or PYTHON): tests, then fits of `small`
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m experiments.gpu_check $(ARGS)
 
 lint: setup ## Check style, formatting and types
 	$(BIN)/ruff check .
