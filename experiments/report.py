@@ -10,6 +10,7 @@ Names: {names}. `runs` prints whatever rows there are.
                    folders, joined with commas, the last one that has a run counts
     seed=0,1       only the rows of these seeds (default: all)
     to=FOLDER      where to write (default: output/tables/, under the name of the last folder of rows)
+    plugins=MODULE where a family or corpus of another's is defined, joined with +
     preset=tiny    corpus=espeak    output=output
 """
 
@@ -22,13 +23,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.papers import LIKE, REPORTS
+from experiments.papers import REPORTS
+from prune_bench.plugins import load_plugins
 from prune_bench.registry import suggest
 from prune_bench.reports.rows.cells import Row
 from prune_bench.reports.rows.files import read_rows, read_timing
 from prune_bench.reports.tables.table import table_of
 
-DEFAULTS = {"rows": "", "seed": "", "to": "", "preset": "tiny", "corpus": "espeak", "output": "output"}
+DEFAULTS = {"rows": "", "seed": "", "to": "", "preset": "tiny", "corpus": "espeak", "output": "output", "plugins": ""}
 RUNS = "runs"
 
 
@@ -52,12 +54,13 @@ def parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
 
 def report(name: str, options: dict[str, str]) -> list[Path]:
     """Print one report, write its files and return their paths. ValueError for rows that cannot be reported."""
+    load_plugins(options["plugins"])
     tables = Path(options["output"]) / "tables"
     named = options["rows"] or str(tables / f"{name}-{options['preset']}-{options['corpus']}")
     sources = [Path(folder) for folder in named.split(",")]
     target = Path(options["to"] or tables / sources[-1].resolve().name)
     rows, timing = of_seeds(read_rows(*sources), options["seed"]), read_timing(*sources)
-    made = table_of(rows, LIKE[rows[0].get("task", "transducer")]) if name == RUNS else REPORTS[name]
+    made = table_of(rows) if name == RUNS else REPORTS[name]
     print(made.text(rows, timing, shutil.get_terminal_size((200, 24)).columns))
     return made.write(rows, timing, target)
 

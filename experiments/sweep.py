@@ -11,10 +11,10 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.papers import LIKE, REPORTS
+from experiments.papers import REPORTS
 from prune_bench.choices import choices
 from prune_bench.config import Config
-from prune_bench.families import FAMILIES
+from prune_bench.families import FAMILIES, family_of
 from prune_bench.overrides import ALIASES, flat_keys
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.rows.files import read_timing
@@ -59,11 +59,11 @@ def main(arguments: list[str]) -> int:
 
 def run(grid: Grid, console: Console) -> int:
     """Run what is missing, then write and print the table."""
-    folder, like = table_folder(grid.configs[0], grid.name), LIKE[grid.configs[0].task]
+    folder, family = table_folder(grid.configs[0], grid.name), family_of(grid.configs[0])
     asked = REPORTS[grid.table] if grid.table else None
-    sweep = Sweep(grid.configs, folder, console, timed=(asked or like).timed, compared=(asked or like).compared)
-    rows = sweep.run()
-    report = asked or table_of(rows, like)
+    timed, compared = (asked.timed, asked.compared) if asked else (family.timed, False)
+    rows = (sweep := Sweep(grid.configs, folder, console, timed, compared)).run()
+    report = asked or table_of(rows)
     timing = read_timing(folder)
     report.write(rows, timing, folder)
     print(report.text(rows, timing, console.width if console.is_terminal else None))
@@ -81,7 +81,8 @@ def describe_keys() -> str:
     allowed = choices(Config()) | named
     short = {key: alias for alias, key in ALIASES.items()}
     lines = ["", "keys, with their defaults before the preset (a short name in brackets):", ""]
-    for key, default in {"table": "", **flat_keys(Config())}.items():
+    keys = {key: default for family in FAMILIES for key, default in flat_keys(family.config()).items()}
+    for key, default in {"table": "", **keys}.items():
         if key.endswith(".content"):
             continue
         name = f"{key} [{short[key]}]" if key in short else key

@@ -7,10 +7,4 @@ from . import nnlm, parp, structured
 TABLES = {**structured.TABLES, **parp.TABLES, **nnlm.TABLES}
 FIGURES = {**structured.FIGURES, **parp.FIGURES, **nnlm.FIGURES}
 CLAIMS = {**structured.CLAIMS, **parp.CLAIMS, **nnlm.CLAIMS}
-# The columns of runs that make up no table, by task.
-LIKE = {
-    "transducer": TABLES["table1"],
-    "ctc": parp.make_tables(parp.Scope())["parp-table1"],
-    "language_model": nnlm.TABLES["nnlm-table1"],
-}
 REPORTS = {**TABLES, **FIGURES, **CLAIMS}

@@ -22,7 +22,17 @@ FAMILIES: Registry[Family] = Registry(
     group="prune_bench.families",
 )
 
-__all__ = ["FAMILIES", "Experiment", "Family", "experiment_of", "family_of", "find_quantity", "preset", "read_values"]
+__all__ = [
+    "FAMILIES",
+    "Experiment",
+    "Family",
+    "expand",
+    "experiment_of",
+    "family_of",
+    "find_quantity",
+    "preset",
+    "read_values",
+]
 
 
 def family_of(config: Config) -> Family:
@@ -63,3 +73,12 @@ def find_quantity(name: str, tasks: Iterable[str] = ()) -> tuple[Quantity, str]:
     if which and f"{kind}.*" in known:
         return known[f"{kind}.*"], which
     raise ValueError(suggest(name, list(known), f"quantity of task={', '.join(tasks)}:"))
+
+
+def expand(names: Iterable[str], row: Mapping[str, Any], kind: str = "test") -> list[str]:
+    """Names of quantities, a `*` in them replaced by each split of that kind that a row has."""
+    found = []
+    for name in names:
+        splits = row.get(find_quantity(name, [row.get("task", "transducer")])[0].splits, {}) if "*" in name else ()
+        found += [name.replace("*", split) for split in splits if split.startswith(kind)] if "*" in name else [name]
+    return found

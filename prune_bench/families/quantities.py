@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 Row = Mapping[str, Any]
 Timing = Mapping[str, Any]
-
-
-class Ratio(NamedTuple):
-    """What a ratio sums above and below, both by utterance."""
-
-    above: ArrayLike
-    below: ArrayLike
-
-    @property
-    def percent(self) -> float:
-        return 100 * float(np.sum(self.above)) / float(np.sum(self.below))
+Counts = tuple[ArrayLike, ArrayLike]  # what a ratio sums above and below, both by utterance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +22,8 @@ class Quantity:
         title: What it is called, and `group` what a table writes above that; both label an axis. In them `*` stands for
             the rest of its name.
         read: Its value in a row, given what was timed together and the rest of its name; None where the row has none.
-        ratio: In the place of `read`: the counts, in a row, of a ratio in percent, which has an interval.
+        ratio: The counts, in a row, of a ratio in percent, which has an interval; without them `read` gives the value.
+        splits: The column of a row whose keys `*` stands for.
         rising: The quantity as a rising function of that ratio.
         digits: Decimals that are printed.
         compared: Whether tables print its change from the dense model, and three digits of it.
@@ -43,7 +34,8 @@ class Quantity:
     title: str
     group: str = ""
     read: Callable[[Row, Timing, str], float | None] | None = None
-    ratio: Callable[[Row, str], Ratio | None] | None = None
+    ratio: Callable[[Row, str], Counts | None] | None = None
+    splits: str = "utterances"
     rising: Callable[[float], float] = lambda percent: max(0.0, percent)
     digits: int = 2
     compared: bool = False
@@ -52,10 +44,11 @@ class Quantity:
 
     def value(self, row: Row, timing: Timing, which: str) -> float | None:
         """The number in a row, None where it has none."""
-        if self.read:
-            return self.read(row, timing, which)
         counts = self.ratio(row, which) if self.ratio else None
-        return None if counts is None else self.rising(counts.percent)
+        if counts is None:
+            return self.read(row, timing, which) if self.read else None
+        above, below = (float(np.sum(part)) for part in counts)
+        return self.rising(100 * above / below)
 
     def heading(self, which: str) -> tuple[str, str]:
         """Its title and the group above it."""

@@ -112,7 +112,7 @@ class Family:
         quantities: The numbers of its rows by name, beside those of every family.
         columns: The quantities that a table of its runs shows.
         scores: Those that say how good a model is; curves show them, a panel each. In these and in `columns`, `*`
-            stands for each test split that rows have.
+            stands for every test split of a row.
         axes: Those that curves are drawn against.
         prunable: What holds the weights that a sparsity is a fraction of, in words.
         timed: Whether its models are timed.

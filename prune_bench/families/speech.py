@@ -8,7 +8,7 @@ from typing import Any
 
 from prune_bench.config import FitConfig
 from prune_bench.data import Batch, Corpus, SpeechData, prepare
-from prune_bench.families.quantities import Quantity, Row, Timing
+from prune_bench.families.quantities import Quantity, Row, Timing, column
 from prune_bench.families.record import Experiment, Progress
 from prune_bench.measurement.counts import word_errors
 from prune_bench.measurement.evaluation import by_split, evaluate, part_of
@@ -62,6 +62,6 @@ def training_operations(row: Row, timing: Timing, which: str) -> float | None:
     return 3 * row["flops.encoder"] * speech / config["pruning"]["reference_seconds"] / 1e12
 
 
-ERROR_RATES = {"wer.*": Quantity(title="WER %", group="*", ratio=word_errors)}
+ERROR_RATES = {"wer.*": Quantity(title="WER %", group="*", read=column("wer.*"), ratio=word_errors)}
 SCORES = ("wer.*",)
 TRAINING = {"flops.training": Quantity(title="10^12", group="operations of training", read=training_operations)}

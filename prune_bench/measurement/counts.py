@@ -12,20 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prune_bench.families.quantities import Ratio, Row
+from prune_bench.families.quantities import Row
+from prune_bench.measurement.intervals import Counts
 
 PARTS = {"tail": (0, 20), "body": (20, 80), "head": (80, 100)}
 
 
-def word_errors(row: Row, which: str, alone: bool = False) -> Ratio | None:
+def word_errors(row: Row, which: str, alone: bool = False) -> Counts | None:
     """Errors over words of a split (`test-clean`, `test-clean.tail`); with `alone`, those without a language model."""
     split, _, part = which.partition(".")
     counts = row.get("alone.utterances" if alone else "utterances", {}).get(split)
     return counts and _part(counts, ("errors", "words"), part, row.get("frequent", {}).get(split))
 
 
-def entropies(row: Row, which: str) -> Ratio | None:
-    """Nats over units of a text split (`test`), with `.words` over words (`test.words`, `test.words.tail`)."""
+def entropies(row: Row, which: str) -> Counts | None:
+    """Nats over tokens of a text split (`test`), with `.words` over words (`test.words`, `test.words.tail`)."""
     split, *more = which.split(".")
     counts = row.get("sentences", {}).get(split)
     part = next((one for one in more if one in PARTS), "")
@@ -34,14 +35,14 @@ def entropies(row: Row, which: str) -> Ratio | None:
 
 def _part(
     counts: Mapping[str, Any], keys: tuple[str, str], part: str, frequent: Sequence[float] | None
-) -> Ratio | None:
+) -> Counts | None:
     above, below = (np.asarray(counts[key]) for key in keys)
     if not part:
-        return Ratio(above, below)
+        return Counts(above, below)
     if frequent is None or part not in PARTS:
         return None
     places = among(frequent, part)
-    return Ratio(above[places], below[places])
+    return Counts(above[places], below[places])
 
 
 def among(frequent: Sequence[float], part: str) -> NDArray[np.int64]:

@@ -12,30 +12,18 @@ from torch.utils.data import TensorDataset
 
 from prune_bench.config import Config, FitConfig
 from prune_bench.families import Experiment, Family
-from prune_bench.families.quantities import Quantity, Ratio
+from prune_bench.families.quantities import Quantity
 from prune_bench.tasks.training import TrainingTask
 
 
 @dataclass
 class ToyConfig:
-    """Points of so many `dimensions` about one centre a class, and how many hidden units tell them apart."""
+    """A perceptron, and points of so many `dimensions` about one centre a class."""
 
     classes: int = 4
     dimensions: int = 8
     points: int = 200
     hidden: int = 16
-
-
-@dataclass
-class ToyRun(Config):
-    toy: ToyConfig = field(default_factory=ToyConfig)
-
-
-@dataclass(frozen=True)
-class PerceptronArch:
-    dimensions: int
-    hidden: int
-    classes: int
 
     def to_dict(self):
         return asdict(self)
@@ -43,6 +31,11 @@ class PerceptronArch:
     @classmethod
     def from_dict(cls, values):
         return cls(**values)
+
+
+@dataclass
+class ToyRun(Config):
+    toy: ToyConfig = field(default_factory=ToyConfig)
 
 
 class Perceptron(nn.Module):
@@ -81,9 +74,7 @@ class ToyExperiment(Experiment):
         return LightningDataModule.from_datasets(corpus["train"], batch_size=fit.frames)
 
     def make_task(self, corpus, fit, folder):
-        toy = self.config.toy
-        model = Perceptron(PerceptronArch(toy.dimensions, toy.hidden, toy.classes))
-        return ToyTask(model, fit, self.config.seed)
+        return ToyTask(Perceptron(self.config.toy), fit, self.config.seed)
 
     def judge(self, model, corpus, progress):
         points, classes = corpus["test"].tensors
@@ -96,11 +87,12 @@ class ToyExperiment(Experiment):
 
 def errors(row, split):
     wrong = row["points"][split]["wrong"]
-    return Ratio(wrong, [1] * len(wrong))
+    return wrong, [1] * len(wrong)
 
 
 def smoke():
-    config = ToyRun(preset="smoke", task="toy", dense=FitConfig(steps=60, frames=50), final=FitConfig(20, 50))
+    fits = {"dense": FitConfig(60, 50, learning_rate=0.05), "final": FitConfig(20, 50, learning_rate=0.01)}
+    config = ToyRun(preset="smoke", task="toy", **fits)
     config.pruning.structure = "weights"
     return config
 
@@ -108,14 +100,14 @@ def smoke():
 FAMILY = Family(
     name="toy",
     model=Perceptron,
-    arch=PerceptronArch,
+    arch=ToyConfig,
     experiment=ToyExperiment,
     presets={"smoke": smoke},
     config=ToyRun,
     reads=("toy",),
     data=("toy",),
     dataset=lambda config: "clouds",
-    quantities={"error.*": Quantity(title="errors, %", group="*", ratio=errors)},
+    quantities={"error.*": Quantity(title="errors, %", group="*", splits="points", ratio=errors)},
     columns=("error.test", "size"),
     scores=("error.test",),
 )

@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from prune_bench.families.common import COMMON
-from prune_bench.families.quantities import Quantity, Ratio, Row, Timing, column
+from prune_bench.families.quantities import Quantity, Row, Timing, column
 from prune_bench.families.speech import ERROR_RATES
 from prune_bench.measurement.counts import entropies, word_errors
+from prune_bench.measurement.intervals import Counts
 
 
 def latency(runtime: str, stage: str) -> Callable[[Row, Timing, str], float | None]:
-    """Microseconds that a language model takes for a unit."""
+    """Microseconds that a language model takes for a token."""
 
     def read(row: Row, timing: Timing, which: str) -> float | None:
         parts = timing.get(row["run"], {}).get(runtime, {})
@@ -23,7 +24,7 @@ def latency(runtime: str, stage: str) -> Callable[[Row, Timing, str], float | No
     return read
 
 
-def without(row: Row, which: str) -> Ratio | None:
+def without(row: Row, which: str) -> Counts | None:
     """Errors of the recogniser without a language model."""
     return word_errors(row, which.removeprefix("wer."), alone=True)
 
@@ -31,34 +32,42 @@ def without(row: Row, which: str) -> Ratio | None:
 def describe_timing(protocol: Mapping[str, Any], dense: Sequence[Mapping[str, Any]]) -> str:
     """How speed was measured."""
     return (
-        f"Latency: microseconds a unit of a sentence of {protocol['units']}, threads {protocol['threads']}, median "
-        f"of {protocol['rounds']} rounds that interleave all models; in fusion, {protocol['hypotheses']} "
-        "hypotheses read it unit by unit, all at once."
+        f"Latency: microseconds per token of a sentence of {protocol['units']}, threads {protocol['threads']}, "
+        f"median of {protocol['rounds']} rounds that interleave all models; in fusion, {protocol['hypotheses']} "
+        "hypotheses read it token by token, all at once."
     )
 
 
-def a_unit(title: str, runtime: str, stage: str, drop: int = 0) -> Quantity:
+def per_token(title: str, runtime: str, stage: str, drop: int = 0) -> Quantity:
     """A latency."""
-    return Quantity(
-        title=title, group="microseconds a unit", read=latency(runtime, stage), digits=1, compared=True, less="faster",
-        drop=drop,
-    )  # fmt: skip
+    read, group = latency(runtime, stage), "microseconds per token"
+    return Quantity(title=title, group=group, read=read, digits=1, compared=True, less="faster", drop=drop)
 
 
 # Entropies are in hundredths of a nat, whose differences are relative changes of the perplexity in percent.
 QUANTITIES = {
     **ERROR_RATES,
     "alone.*": Quantity(title="WER % without a language model", group="*", ratio=without),
-    "entropy.*": Quantity(title="entropy, hundredths of a nat", group="*", ratio=entropies),
+    "entropy.*": Quantity(title="entropy, hundredths of a nat", group="*", splits="sentences", ratio=entropies),
     "ppl.*": Quantity(
-        title="perplexity", group="*", ratio=entropies, rising=lambda hundredths: math.exp(hundredths / 100), digits=3
+        title="perplexity",
+        group="*",
+        splits="sentences",
+        read=column("ppl.*"),
+        ratio=entropies,
+        rising=lambda hundredths: math.exp(hundredths / 100),
+        digits=3,
     ),
     "size": replace(COMMON["size"], group="weights"),
-    "flops.unit": Quantity(
-        title="millions", group="operations a unit", read=column("flops.encoder", 1e6), compared=True, less="faster",
+    "flops.token": Quantity(
+        title="millions",
+        group="operations per token",
+        read=column("flops.encoder", 1e6),
+        compared=True,
+        less="faster",
         drop=2,
     ),
-    "latency.step": a_unit("in fusion", "eager", "step"),
-    "latency.sentence": a_unit("all at once", "eager", "sentence"),
-    "latency.onnx": a_unit("ONNX Runtime", "onnx", "sentence", drop=4),
-}  # fmt: skip
+    "latency.step": per_token("in fusion", "eager", "step"),
+    "latency.sentence": per_token("all at once", "eager", "sentence"),
+    "latency.onnx": per_token("ONNX Runtime", "onnx", "sentence", drop=4),
+}

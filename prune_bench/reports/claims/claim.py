@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from prune_bench.measurement.intervals import Estimate, estimate_mean, estimate_ratio
 from prune_bench.reports.claims.terms import Comparison, Paper, ValueSource, Weighted
-from prune_bench.reports.rows.counts import is_counted, pair
+from prune_bench.reports.rows.counts import pair
 from prune_bench.reports.rows.results import Results
 
 SEEDS_NEEDED = 3
@@ -131,7 +131,7 @@ def estimate(comparison: Comparison, results: Results, by_seed: Mapping[int, flo
     """Mean of the differences `by_seed` with its interval over seeds, of ratios of counts over utterances as well."""
     right = (Weighted(-(1 + comparison.margin) * weight, term) for weight, term in comparison.b.parts)
     shares = [*comparison.a.parts, *right] if comparison.a.parts and comparison.b.parts else []
-    if all(is_counted(term.quantity) for _, term in shares):
+    if all(results.is_ratio(term.quantity) for _, term in shares):
         ratios = (results.ratios(term.quantity, term.cell, weight, by_seed) for weight, term in shares)
         if samples := pair([ratio for members in ratios for ratio in members]):
             return estimate_ratio(*samples).transform(lambda value: value - comparison.plus)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from prune_bench.families import find_quantity
 from prune_bench.files import write_text
 from prune_bench.reports.claims.claim import Claim, Evidence, Verdict
 from prune_bench.reports.claims.terms import Paper
@@ -25,8 +26,6 @@ from prune_bench.reports.pages.sheets import (
 )
 from prune_bench.reports.rows.cells import Row, value_of
 from prune_bench.reports.rows.results import Results, Timing
-
-DIGITS = {"wer": 2, "entropy": 2, "rtf": 5, "latency": 1, "lost": 1, "overlap": 4, "fine_tunings": 0}
 
 
 class Report(Protocol):
@@ -145,7 +144,7 @@ def _evidence_sheet(verdicts: Sequence[Verdict]) -> Sheet:
 
 
 def _evidence_line(evidence: Evidence) -> list[str]:
-    digits = DIGITS[evidence.comparison.a.quantity.partition(".")[0]]
+    digits = find_quantity(evidence.comparison.a.quantity)[0].digits
 
     def number(value: float) -> str:
         return f"{value:+.{digits}f}".replace("-", MINUS)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from prune_bench.families import find_quantity
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.pages.sheets import MINUS
 from prune_bench.reports.rows.cells import DENSE, Cell
-from prune_bench.reports.rows.counts import SOURCES
 from prune_bench.reports.tables.columns import Published
 
 
@@ -174,9 +174,9 @@ class Comparison:
     plus: float = 0.0
 
     def __str__(self) -> str:
-        kind, _, which = self.a.quantity.partition(".")
+        quantity, which = find_quantity(self.a.quantity)
         above = signed(100 * self.margin, " %") if self.margin else signed(self.plus) if self.plus else ""
-        return f"{self.a} < {self.b}{above}" + (f", {which}" if kind in SOURCES else "")
+        return f"{self.a} < {self.b}{above}" + (f", {which}" if quantity.ratio and which else "")
 
 
 def signed(value: float, unit: str = "") -> str:

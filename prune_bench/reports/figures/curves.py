@@ -1,4 +1,4 @@
-"""Error rate against size and against speed, one curve a method."""
+"""How good models are against their size and speed, one curve a method."""
 
 from __future__ import annotations
 
@@ -12,17 +12,12 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from prune_bench.families import find_quantity
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.pages.styles import SETTINGS, label_right, save, style_of
 from prune_bench.reports.rows.cells import Cell
 from prune_bench.reports.rows.results import Estimate, Results
 
-SPLITS = ("test-clean", "test-other")
-AXES = {
-    "size": "block weights, millions",
-    "rtf": "encoder RTF, eager PyTorch",
-    "rtf.onnx": "encoder RTF, ONNX Runtime",
-}
 # Where a logarithmic axis has ticks between powers of ten, by the ratio of its ends.
 STEPS = {
     2.5: (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9),
@@ -33,7 +28,7 @@ STEPS = {
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One entry of a table: `x` holds the known quantities of AXES, `y` the error rates of SPLITS."""
+    """One entry of a table: what is known of its family's axes and scores, by name."""
 
     sparsity: float
     x: dict[str, float]
@@ -42,8 +37,9 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Curve:
-    """The points of a method by sparsity; a reference that is not pruned has one."""
+    """The points of a method by sparsity; a reference that is not pruned has one. `task` is their family."""
 
+    task: str
     method: str
     points: list[CurvePoint]
 
@@ -59,50 +55,74 @@ def collect_curves(cells: Sequence[Cell], results: Results) -> list[Curve]:
         finished = sorted(cell for cell in cells if cell.method == method and cell in results.runs)
         points = []
         for cell in finished:
-            x = {quantity: results.estimate(quantity, cell) for quantity in AXES}
-            y = {split: results.estimate(f"wer.{split}", cell) for split in SPLITS}
-            known = {quantity: estimate.mean for quantity, estimate in x.items() if estimate}
-            points.append(
-                CurvePoint(cell.sparsity, known, {split: estimate for split, estimate in y.items() if estimate})
-            )
+            x = {name: results.estimate(name, cell) for name in results.family.axes}
+            y = {name: results.estimate(name, cell) for name in results.expand(results.family.scores)}
+            known = {name: estimate.mean for name, estimate in x.items() if estimate}
+            points.append(CurvePoint(cell.sparsity, known, {name: one for name, one in y.items() if one}))
         if points:
-            curves.append(Curve(method, points))
+            curves.append(Curve(results.family.name, method, points))
     return curves
 
 
+def axes_of(curves: Sequence[Curve]) -> list[str]:
+    """The quantities that curves with a score can be drawn against."""
+    return list(dict.fromkeys(name for curve in curves for point in curve.points if point.y for name in point.x))
+
+
+def scores_of(curves: Sequence[Curve]) -> list[str]:
+    """The quantities that they show."""
+    return list(dict.fromkeys(name for curve in curves for point in curve.points for name in point.y))
+
+
+def title_of(curves: Sequence[Curve], quantity: str) -> str:
+    """What the curves' family calls a quantity."""
+    found, which = find_quantity(quantity, [curves[0].task])
+    return found.label(which)
+
+
+def file_of(curves: Sequence[Curve], quantity: str) -> str:
+    """The name of a figure, as in `wer-rtf-onnx`."""
+    return f"{scores_of(curves)[0].partition('.')[0]}-{quantity.replace('.', '-')}"
+
+
 def draw_all(curves: Sequence[Curve], folder: Path) -> list[Path]:
-    """Write `wer-size`, `wer-rtf` and `wer-rtf-onnx` as PNG and SVG, each once it has a point."""
-    paths: list[Path] = []
-    for quantity in AXES:
-        if any(quantity in point.x for curve in curves for point in curve.points):
-            paths += save(draw_curves(curves, quantity), folder / f"wer-{quantity.replace('.', '-')}")
-    return paths
+    """Write the scores against each axis that has a point, `wer-size` and so on, as PNG and SVG."""
+    return [
+        path
+        for quantity in axes_of(curves)
+        for path in save(draw_curves(curves, quantity), folder / file_of(curves, quantity))
+    ]
 
 
 def draw_curves(curves: Sequence[Curve], quantity: str) -> Figure:
-    """A panel for each split: more pruning to the right, error rate on a logarithmic axis with 95 % intervals."""
+    """A panel for each score, on a logarithmic axis with 95 % intervals; more pruning is to the right."""
     with matplotlib.rc_context(SETTINGS):
         known = [curve for curve in curves if any(quantity in point.x for point in curve.points)]
         longest = max(len(curve.label) for curve in known)
-        figure = Figure(figsize=(8 + 0.12 * longest, 4.3), layout="constrained")
-        for axes, split in zip(figure.subplots(1, len(SPLITS)), SPLITS, strict=True):
-            axes.set_title(f"{split}, WER %", pad=10)
-            axes.set_xlabel(describe_axis(quantity))
-            _draw_panel(axes, known, quantity, split)
+        scores = scores_of(curves)
+        figure = Figure(figsize=(4 * len(scores) + 0.12 * longest, 4.3), layout="constrained")
+        for axes, score in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores, strict=True):
+            axes.set_title(title_of(curves, score), pad=10)
+            axes.set_xlabel(describe_axis(curves, quantity))
+            _draw_panel(axes, known, quantity, score)
     return figure
 
 
-def describe_axis(quantity: str) -> str:
+def describe_axis(curves: Sequence[Curve], quantity: str) -> str:
     """The name of an axis that runs from large to small."""
-    return f"{AXES[quantity]} ({'smaller' if quantity == 'size' else 'faster'} \N{RIGHTWARDS ARROW})"
+    less = find_quantity(quantity, [curves[0].task])[0].less
+    return f"{title_of(curves, quantity)} ({less} \N{RIGHTWARDS ARROW})"
 
 
-def _draw_panel(axes: Axes, curves: Sequence[Curve], quantity: str, split: str) -> None:
+def _draw_panel(axes: Axes, curves: Sequence[Curve], quantity: str, score: str) -> None:
     ends = []
     for curve in curves:
         colour, marker = style_of(curve.method)
-        found = sorted((point.x[quantity], point.y[split]) for point in curve.points if quantity in point.x)
-        x, rates = zip(*found, strict=True)
+        points = [point for point in curve.points if quantity in point.x and score in point.y]
+        if not points:
+            continue
+        points.sort(key=lambda point: point.x[quantity])
+        x, rates = [point.x[quantity] for point in points], [point.y[score] for point in points]
         y = [rate.mean for rate in rates]
         bars = list(zip(*(rate.reach for rate in rates), strict=True))
         face = "white" if METHODS[curve.method].continues else colour
@@ -113,12 +133,13 @@ def _draw_panel(axes: Axes, curves: Sequence[Curve], quantity: str, split: str) 
     axes.invert_xaxis()
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_yscale("log")
     axes.margins(y=0.06)
     low, high = axes.dataLim.intervaly
-    if low == high:
-        axes.set_ylim(low / 1.1, high * 1.1)
-    number_plainly(axes.yaxis)
+    if low > 0:
+        axes.set_yscale("log")
+        if low == high:
+            axes.set_ylim(low / 1.1, high * 1.1)
+        number_plainly(axes.yaxis)
     label_right(axes, ends)
 
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from prune_bench.families import find_quantity
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.figures.curves import number_plainly
 from prune_bench.reports.pages import notes
@@ -21,7 +22,7 @@ from prune_bench.reports.rows.cells import DENSE, Cell, Setting
 from prune_bench.reports.rows.results import Estimate, Results
 
 WIDTH, HEIGHT = 3.9, 3.8
-AXES = {"": "removed, %", "size": "weights, millions", "flops.token": "operations per token, millions"}
+REMOVED = "removed, %"
 
 
 @dataclass(frozen=True)
@@ -130,11 +131,18 @@ class CurveFigure(Drawing):
         for panel in self.panels:
             axis = panel.against, panel.setting
             if panel.against and axis not in given:
-                heading = Heading(AXES[panel.against].partition(",")[0] + ", M", panel.title.partition(",")[0], drop=1)
+                heading = Heading(self._axis(panel).partition(",")[0] + ", M", panel.title.partition(",")[0], drop=1)
                 columns.append((heading, panel, panel.against))
             given.add(axis)
             columns.append((Heading(panel.title), panel, panel.quantity))
         return columns
+
+    def _axis(self, panel: Panel) -> str:
+        """What a panel is drawn against."""
+        if not panel.against:
+            return REMOVED
+        quantity, which = find_quantity(panel.against, [self.task])
+        return quantity.label(which)
 
     def _fill(self, results: Results, line: Line, sparsity: float) -> list[str]:
         cells = []
@@ -163,7 +171,7 @@ class CurveFigure(Drawing):
             for number, panel in enumerate(self.panels, start=1):
                 axes = figure.add_subplot(rows, columns, number)
                 axes.set_title(panel.title, pad=10)
-                axes.set_xlabel(AXES[panel.against])
+                axes.set_xlabel(self._axis(panel))
                 self._draw_panel(axes, panel, results)
         return figure
 

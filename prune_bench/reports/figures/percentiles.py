@@ -9,13 +9,13 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from prune_bench.measurement.counts import PARTS
 from prune_bench.reports.figures.panels import Line, shown
 from prune_bench.reports.pages import notes
 from prune_bench.reports.pages.drawings import Drawing
 from prune_bench.reports.pages.sheets import Heading, Sheet
 from prune_bench.reports.pages.styles import SETTINGS
 from prune_bench.reports.rows.cells import Cell
-from prune_bench.reports.rows.counts import PARTS
 from prune_bench.reports.rows.results import Results
 
 WIDTH, HEIGHT, SPREAD = 4.0, 3.8, 0.7

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.pages.sheets import ALONE
 from prune_bench.reports.rows.cells import DENSE, Cell, Row
 from prune_bench.reports.rows.results import Results
-
-PRUNABLE = {"language_model": "layers and the embedding"}
 
 
 def describe_runs(
@@ -28,11 +25,11 @@ def describe_runs(
     row = done[0]
     seeds = "seed " + str(results.seeds[0]) if len(results.seeds) == 1 else f"mean of seeds {_join(results.seeds)}"
     return [
-        f"Published = {setting}; ours = {row['corpus']}, preset {row['preset']}, {seeds}.",
+        f"{f'Published = {setting}; ours = ' if setting else ''}{row['corpus']}, preset {row['preset']}, {seeds}.",
         *(_scores(results) if scored else []),
         *(_intervals(results) if (scored if bounded is None else bounded) else []),
-        f"Block weights: what the weight matrices of the {PRUNABLE.get(row.get('task', ''), 'encoder blocks')} "
-        "store, the base of every percentage in the first column.",
+        f"Block weights: what the weight matrices of the {results.family.prunable} store, the base of every "
+        "percentage in the first column.",
         *_without_gain(results),
         *dict.fromkeys(note for one in done for note in one.get("notes", ())),
         _hardware([*done, *rows]),
@@ -41,29 +38,12 @@ def describe_runs(
 
 
 def describe_timing(results: Results) -> list[str]:
-    """How speed was measured, and the most that pruning the blocks alone can gain."""
+    """How speed was measured."""
     if "_protocol" not in results.timing:
         return ["Not timed yet."]
-    protocol = results.timing["_protocol"]
-    if "units" in protocol:
-        return [
-            f"Latency: microseconds per token of a sentence of {protocol['units']}, threads {protocol['threads']}, "
-            f"median of {protocol['rounds']} rounds that interleave all models; in fusion, {protocol['hypotheses']} "
-            "hypotheses read it token by token, all at once."
-        ]
-    dense = [results.timing[row["run"]] for row in results.runs.get(DENSE, {}).values() if row["run"] in results.timing]
-    caps = []
-    for engine, name in (("eager", "eager"), ("onnx", "ONNX Runtime")):
-        parts = [timed[engine] for timed in dense if engine in timed]
-        if parts:
-            shares = [p["front_end"]["median"] / (p["front_end"]["median"] + p["blocks"]["median"]) for p in parts]
-            caps.append(f"{100 * fmean(shares):.0f} % ({name})")
-    share = f" The front end, never pruned, takes {' and '.join(caps)} of the dense encoder's time." if caps else ""
-    return [
-        f"RTF: front end and blocks in eager PyTorch and under ONNX Runtime, {protocol['seconds']:g} s of "
-        f"{protocol['input']}, batch 1, threads {protocol['threads']}, median of {protocol['rounds']} rounds that "
-        f"interleave all models.{share}"
-    ]
+    runs = results.runs.get(DENSE, {}).values()
+    dense = [results.timing[row["run"]] for row in runs if row["run"] in results.timing]
+    return [results.family.describe_timing(results.timing["_protocol"], dense)]
 
 
 def describe_unfinished(results: Results, cells: Sequence[Cell]) -> list[str]:
@@ -76,21 +56,23 @@ def describe_unfinished(results: Results, cells: Sequence[Cell]) -> list[str]:
 
 
 def _scores(results: Results) -> list[str]:
-    judged = [split for split in ("test-clean", "test-other") if split in results.done[0].get("utterances", {})]
+    splits = list(results.done[0].get("utterances", {}))
+    judged = [split for split in splits if split.startswith("test")]
     sets = "; ".join(f"{split} {_count(results, split)}" for split in judged)
     if not judged:
         return []
     lines = [
         f"Error rates in percent, {_decoding(results.done)}: {sets}" + (" in the first setting." if results.by else ".")
     ]
-    rates = {split: results.estimate(f"wer.{split}", DENSE) for split in ("dev-clean", "dev-other")}
+    rates = {split: results.estimate(f"wer.{split}", DENSE) for split in splits if split.startswith("dev")}
     known = [f"{rate.mean:.2f} % on {split}" for split, rate in rates.items() if rate]
     return [*lines, f"Dense model: {' and '.join(known)}."] if known and not results.by else lines
 
 
 def _intervals(results: Results) -> list[str]:
     counts = {len(runs) for runs in results.runs.values()}
-    judged = "utterances or sentences" if "sentences" in results.done[0] else "utterances"
+    columns = dict.fromkeys(results.find(name)[0].splits for name in (*results.family.columns, *results.family.scores))
+    judged = " or ".join(column for column in columns if column in results.done[0])
     several = [f"over seeds and {judged}"] if max(counts) > 1 else []
     alone = [f"{ALONE} of one seed, over {judged} only"] if 1 in counts else []
     return [f"Intervals: 95 %, {'; '.join((*several, *alone))}."]

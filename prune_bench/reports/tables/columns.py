@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from prune_bench.families import find_quantity
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.pages.sheets import MINUS, MISSING, Heading, bracket
 from prune_bench.reports.rows.cells import Cell
@@ -65,7 +66,7 @@ def estimated(quantity: str, digits: int = 2) -> Fill:
     def fill(entry: Entry) -> str:
         estimate = entry.results.estimate(quantity, entry.cell)
         if estimate is None:
-            return entry.status
+            return MISSING if entry.status == "done" else entry.status
         return f"{estimate.mean:.{digits}f}\t{bracket(estimate, f'{{:.{digits}f}}'.format)}"
 
     return fill
@@ -80,7 +81,7 @@ def measured(quantity: str) -> Fill:
             return MISSING
         change = entry.results.change(quantity, entry.cell)
         scale = entry.results.estimate(quantity, entry.cell.dense) or estimate
-        decimals = max(0, 2 - math.floor(math.log10(scale.mean)))
+        decimals = max(0, 2 - math.floor(math.log10(scale.mean))) if scale.mean > 0 else 0
         return f"{estimate.mean:.{decimals}f}\t" + ("" if change is None else f"({percent(change)})")
 
     return fill
@@ -149,6 +150,17 @@ def plain(quantity: str, digits: int = 0) -> Fill:
         return MISSING if estimate is None else f"{estimate.mean:.{digits}f}"
 
     return fill
+
+
+def column_of(name: str, task: str) -> Column:
+    """A quantity as its family prints it: with its interval, with its change from dense, or plain."""
+    quantity, which = find_quantity(name, [task])
+    title, group = quantity.heading(which)
+    if quantity.ratio:
+        fill = estimated(name, quantity.digits)
+    else:
+        fill = measured(name) if quantity.compared else plain(name, quantity.digits)
+    return Column(Heading(title, group, quantity.drop), fill)
 
 
 def fine_tunings() -> tuple[Column, Column, Column]:

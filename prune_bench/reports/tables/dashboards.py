@@ -14,12 +14,12 @@ from plotly.subplots import make_subplots
 
 from prune_bench.files import write_text
 from prune_bench.pruning.methods import METHODS
-from prune_bench.reports.figures.curves import AXES, SPLITS, Curve, describe_axis
+from prune_bench.reports.figures.curves import Curve, axes_of, describe_axis, file_of, scores_of, title_of
 from prune_bench.reports.pages.sheets import Sheet, bracket, to_html
 from prune_bench.reports.pages.styles import FAINT, INK, RULE, style_of
 
 SCRIPT = "plotly.min.js"
-TICKS = [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100]
+TICKS = [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 150, 200, 300, 500, 1000]
 SYMBOLS = {
     "o": "circle",
     "s": "square",
@@ -70,11 +70,10 @@ def write_dashboard(sheet: Sheet, curves: Sequence[Curve], folder: Path) -> list
     script = folder / SCRIPT
     if not script.exists():
         write_text(script, get_plotlyjs())
-    known = [quantity for quantity in AXES if any(quantity in point.x for curve in curves for point in curve.points)]
     page = PAGE.substitute(
         title=html.escape(sheet.title),
         script=SCRIPT,
-        plots="\n".join(_embed(quantity, plot_curves(curves, quantity)) for quantity in known),
+        plots="\n".join(_embed(curves, quantity) for quantity in axes_of(curves)),
         table=to_html(sheet),
         ink=INK,
         faint=FAINT,
@@ -84,13 +83,14 @@ def write_dashboard(sheet: Sheet, curves: Sequence[Curve], folder: Path) -> list
 
 
 def plot_curves(curves: Sequence[Curve], quantity: str) -> go.Figure:
-    """Error rate against a quantity of AXES, a panel for each split; a click on a name hides a method in both."""
-    figure = make_subplots(rows=1, cols=len(SPLITS), subplot_titles=[f"{split}, WER %" for split in SPLITS])
-    for column, split in enumerate(SPLITS, start=1):
+    """Scores against another quantity, a panel each; a click on a name hides a method in all."""
+    scores = scores_of(curves)
+    figure = make_subplots(rows=1, cols=len(scores), subplot_titles=[title_of(curves, score) for score in scores])
+    for column, score in enumerate(scores, start=1):
         for curve in curves:
-            if any(quantity in point.x for point in curve.points):
-                figure.add_trace(_trace(curve, quantity, split, legend=column == 1), row=1, col=column)
-    figure.update_xaxes(title=describe_axis(quantity), autorange="reversed", gridcolor=RULE, zeroline=False)
+            if any(quantity in point.x and score in point.y for point in curve.points):
+                figure.add_trace(_trace(curve, quantity, score, legend=column == 1), row=1, col=column)
+    figure.update_xaxes(title=describe_axis(curves, quantity), autorange="reversed", gridcolor=RULE, zeroline=False)
     figure.update_yaxes(type="log", tickvals=TICKS, gridcolor=RULE)
     figure.update_layout(
         template="none", height=430, margin={"l": 45, "r": 10, "t": 40, "b": 50}, hovermode="closest",
@@ -99,9 +99,10 @@ def plot_curves(curves: Sequence[Curve], quantity: str) -> go.Figure:
     return figure
 
 
-def _trace(curve: Curve, quantity: str, split: str, legend: bool) -> go.Scatter:
-    points = sorted((point for point in curve.points if quantity in point.x), key=lambda point: point.x[quantity])
-    rates = [point.y[split] for point in points]
+def _trace(curve: Curve, quantity: str, score: str, legend: bool) -> go.Scatter:
+    known = (point for point in curve.points if quantity in point.x and score in point.y)
+    points = sorted(known, key=lambda point: point.x[quantity])
+    rates = [point.y[score] for point in points]
     colour, marker = style_of(curve.method)
     symbol = SYMBOLS[marker] + ("-open" if METHODS[curve.method].continues else "")
     bars: dict[str, Any] = {
@@ -124,15 +125,16 @@ def _trace(curve: Curve, quantity: str, split: str, legend: bool) -> go.Scatter:
             [100 * point.sparsity, bracket(rate, "{:.2f}".format)] for point, rate in zip(points, rates, strict=True)
         ],
         hovertemplate=(
-            "%{fullData.name} at %{customdata[0]:.0f} %<br>WER %{y:.2f} % %{customdata[1]}<br>"
-            + AXES[quantity]
-            + " %{x:.3g}<extra></extra>"
+            "%{fullData.name} at %{customdata[0]:.0f} %<br>"
+            f"{title_of([curve], score)} %{{y:.2f}} %{{customdata[1]}}<br>"
+            f"{title_of([curve], quantity)} %{{x:.3g}}<extra></extra>"
         ),
     )
 
 
-def _embed(quantity: str, figure: go.Figure) -> str:
+def _embed(curves: Sequence[Curve], quantity: str) -> str:
     """A heading and the figure, for a page that has loaded Plotly's script."""
-    name, config = f"wer-{quantity.replace('.', '-')}", {"responsive": True, "displaylogo": False}
+    name, config = file_of(curves, quantity), {"responsive": True, "displaylogo": False}
+    figure = plot_curves(curves, quantity)
     plot = figure.to_html(config, include_plotlyjs=False, full_html=False, div_id=name)
-    return f"<h2>Word error rate against {html.escape(AXES[quantity])}</h2>\n{plot}"
+    return f"<h2>Against {html.escape(title_of(curves, quantity))}</h2>\n{plot}"

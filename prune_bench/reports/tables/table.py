@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from prune_bench.families.common import COMMON
 from prune_bench.files import write_text
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.figures import curves
@@ -18,11 +19,15 @@ from prune_bench.reports.pages import notes
 from prune_bench.reports.pages.sheets import Sheet, to_latex, to_markdown, to_text
 from prune_bench.reports.pages.styles import save
 from prune_bench.reports.rows.cells import Cell, Row, Setting, cell_of, keys_of, varied_keys
-from prune_bench.reports.rows.results import LATENCIES, PERPLEXITIES, SPLITS, Results, Timing
+from prune_bench.reports.rows.results import Results, Timing
 from prune_bench.reports.tables import columns, dashboards
 from prune_bench.reports.tables.columns import Column, Entry, Published
 
-COMPARED = ("rtf", "rtf.onnx", "size", "encoder", "model", "flops")  # printed with their change from dense
+# What table.csv holds of every family.
+RECORDED = (
+    *("size", "encoder", "model", "flops", "achieved"),
+    *("updates.final", "updates.total", "fine_tunings", "minutes"),
+)
 
 
 @dataclass(frozen=True)
@@ -144,25 +149,37 @@ class Table:
         return buffer.getvalue()
 
 
-def table_of(rows: Sequence[Row], like: Table) -> Table:
-    """A table in the columns of another, whose lines are whatever methods, sparsities and settings the rows hold."""
+def table_of(rows: Sequence[Row]) -> Table:
+    """A table in their family's columns, whose lines are whatever methods, sparsities and settings the rows hold."""
     by, methods = varied_keys(rows), list(METHODS)
+    results = Results(rows, by=by)
+    family = results.family
     cells = list(dict.fromkeys(cell_of(row, by) for row in rows))
     settings = list(dict.fromkeys(cell.setting for cell in cells))
     cells.sort(key=lambda cell: (settings.index(cell.setting), cell.sparsity, methods.index(cell.method)))
-    return replace(
-        like,
+    return Table(
         name="runs",
         title="Runs",
+        task=family.name,
+        methods=(),
         lines=tuple(cells),
-        columns=((columns.SETTING,) if by else ()) + like.columns,
+        columns=(
+            *((columns.SETTING,) if by else ()),
+            columns.SPARSITY,
+            columns.METHOD,
+            *(columns.column_of(name, family.name) for name in results.expand(family.columns)),
+            *(columns.ACHIEVED, columns.REDUCTIONS, columns.UPDATES),
+        ),
+        published={},
+        setting="",
+        timed=family.timed,
         settings={", ".join(f"{key.split('.')[-1]} {value}" for key, value in one): one for one in settings},
         sparsities=tuple(sorted({cell.sparsity for cell in cells if cell.sparsity})),
     )
 
 
 def _record(entry: Entry) -> dict[str, Any]:
-    results, cell = entry.results, entry.cell
+    results, cell, known = entry.results, entry.cell, COMMON | dict(entry.results.family.quantities)
     record: dict[str, Any] = {
         **dict(cell.setting),
         "sparsity": cell.sparsity,
@@ -171,16 +188,12 @@ def _record(entry: Entry) -> dict[str, Any]:
         "reason": "; ".join(row["reason"] for row in results.unfinished.get(cell, [])),
         "seeds": len(results.runs.get(cell, {})),
     }
-    for split in SPLITS:
-        estimate = results.estimate(f"wer.{split}", cell)
-        record[f"wer.{split}"] = estimate and estimate.mean
-        record[f"wer.{split}.low"] = estimate and estimate.low
-        record[f"wer.{split}.high"] = estimate and estimate.high
-    for quantity in (*COMPARED, "achieved", "updates.final", "updates.total", "fine_tunings", "minutes"):
-        estimate = results.estimate(quantity, cell)
+    scores = [name for kind in ("test", "dev") for name in results.expand(results.family.scores, kind)]
+    for quantity in dict.fromkeys((*scores, *results.expand(results.family.columns), *RECORDED)):
+        estimate, bounded = results.estimate(quantity, cell), results.is_ratio(quantity)
         record[quantity] = estimate and estimate.mean
-    for quantity in (*PERPLEXITIES, *LATENCIES):
-        if estimate := results.estimate(quantity, cell):
-            record |= {quantity: estimate.mean, f"{quantity}.low": estimate.low, f"{quantity}.high": estimate.high}
-    changes = {f"{quantity}.change": results.change(quantity, cell) for quantity in COMPARED}
+        if bounded:
+            record |= {f"{quantity}.{side}": estimate and getattr(estimate, side) for side in ("low", "high")}
+    compared = [name for name in record if name in known and known[name].compared]
+    changes = {f"{quantity}.change": results.change(quantity, cell) for quantity in compared}
     return {**record, **changes, **{f"published.{key}": value for key, value in entry.published.items()}}

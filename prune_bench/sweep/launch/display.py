@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Lines
 
+from prune_bench.families import FAMILIES, expand, find_quantity
 from prune_bench.sweep.launch.processes import Task
 from prune_bench.sweep.runs.dependencies import label
 from prune_bench.sweep.runs.rows import Row
@@ -100,8 +101,11 @@ def describe_row(row: Row) -> str:
     """Accuracy and size of a finished run, or why there are none."""
     if row["status"] != "done":
         return f"{row['status']}: {row['reason']}"
-    rates = [f"{split} {row[f'wer.{split}']:5.1f} %" for split in ("test-clean", "test-other") if f"wer.{split}" in row]
-    known = [f"perplexity {row['ppl.test']:.3f}", *rates] if "ppl.test" in row else rates
+    known = []
+    for name in expand(FAMILIES.find(row["task"]).scores, row):
+        quantity, which = find_quantity(name, [row["task"]])
+        value = quantity.value(row, {}, which)
+        known += [] if value is None else [f"{quantity.label(which)} {value:.{quantity.digits}f}"]
     size, trained = f"blocks {row['size.blocks_nonzero'] / 1e6:.2f} M", f"{duration(row['seconds.train'])} training"
     return "  ".join([*known, size, trained])
 

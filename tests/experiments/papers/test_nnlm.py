@@ -12,15 +12,22 @@ import pytest
 from experiments.papers import nnlm
 from experiments.papers.nnlm.grid import BEST, CHOSEN, HEADS, SETTINGS, SIZES, STRUCTURES, alone, at
 from prune_bench.config import to_dict
-from prune_bench.families import preset
+from prune_bench.families import find_quantity, preset
+from prune_bench.measurement.counts import PARTS, among, entropies, word_errors
 from prune_bench.overrides import override
 from prune_bench.reports.figures.components import kept_by_component
 from prune_bench.reports.rows.cells import DENSE, Cell
-from prune_bench.reports.rows.counts import PARTS, among, count, ratio
 from prune_bench.reports.rows.results import Results
 from prune_bench.sweep.runs.dependencies import gradual_run, normalise, run_id
 from prune_bench.sweep.runs.grid import read_grid
 from tests.reports.samples import row
+
+
+def ratio(one, name):
+    """A quantity of a row."""
+    quantity, which = find_quantity(name, ["language_model"])
+    return quantity.value(one, {}, which)
+
 
 REPORTS = {**nnlm.TABLES, **nnlm.FIGURES}
 TABLE = nnlm.TABLES["nnlm-table1"]
@@ -172,19 +179,20 @@ def test_parts_are_fifths_and_the_rest_from_rare_to_frequent():
 def test_a_part_counts_its_own_sentences():
     one = fake(DENSE.overrides())
     places = among(one["frequent"]["test-clean"], "tail")
-    errors, words = count(one, "wer.test-clean.tail")
+    errors, words = word_errors(one, "test-clean.tail")
     assert errors.tolist() == np.asarray(one["utterances"]["test-clean"]["errors"])[places].tolist()
     assert words.sum() == 4 * 12
-    parts = [count(one, f"entropy.test.words.{part}") for part in PARTS]
+    parts = [entropies(one, f"test.words.{part}") for part in PARTS]
     assert sum(below.sum() for _, below in parts) == 5 * 60
     assert sum(above.sum() for above, _ in parts) == pytest.approx(sum(one["sentences"]["test"]["nats"]))
 
 
 def test_rows_that_were_not_judged_so_have_no_ratio():
     one = fake(DENSE.overrides())
-    assert count(row("dense"), "entropy.test") is None
-    assert count(row("dense"), "wer.test-clean.tail") is None
-    assert count(one, "entropy.train") is None
+    assert entropies(row("dense"), "test") is None
+    assert word_errors(row("dense"), "test-clean.tail") is None
+    assert entropies(one, "train") is None
+    assert word_errors(one, "test-clean.last") is None
 
 
 def test_perplexities_of_seeds_are_averaged_as_entropies():

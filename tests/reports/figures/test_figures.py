@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 
 from experiments.papers import FIGURES, TABLES
-from prune_bench.reports.figures.curves import AXES, collect_curves, draw_curves
+from prune_bench.families import FAMILIES
+from prune_bench.reports.figures.curves import collect_curves, draw_curves
 from prune_bench.reports.figures.layers import over_seeds
 from prune_bench.reports.pages.styles import METHOD_STYLES, save, spread
 from prune_bench.reports.rows.results import Results
@@ -45,7 +46,7 @@ def test_curves_hold_finished_cells_by_sparsity():
     curves = collect_curves(TABLES["table1"].cells(), Results(rows, timing(rows[:2])))
     assert [curve.method for curve in curves] == ["dense", "omp"]
     assert [point.sparsity for point in curves[1].points] == [0.2, 0.5]
-    assert [set(point.x) for point in curves[1].points] == [{"size"}, set(AXES)]
+    assert [set(point.x) for point in curves[1].points] == [{"size"}, set(FAMILIES.find("transducer").axes)]
 
 
 def test_curves_are_labelled_directly_and_drawn_from_large_to_small():

@@ -9,11 +9,12 @@ import pytest
 
 from prune_bench.config import FitConfig
 from prune_bench.config.history import translate
+from prune_bench.families.transducer.quantities import QUANTITIES
 from prune_bench.families.transducer.retained import hidden_widths, lost, retained
 from prune_bench.measurement.accuracy import rate_of
 from prune_bench.reports.rows.cells import DENSE, Cell, value_of, varied_keys
 from prune_bench.reports.rows.files import read_rows, read_timing
-from prune_bench.reports.rows.results import Results, encoder_rtf
+from prune_bench.reports.rows.results import Results
 from tests.reports.samples import layers, row, timing, unfinished
 
 
@@ -113,9 +114,19 @@ def test_rtf_is_the_encoders_seconds_for_a_second_of_audio():
     timed = timing([one], seconds=5.0)
     timed[one["run"]]["eager"]["front_end"]["median"] = 0.01
     timed[one["run"]]["eager"]["blocks"]["median"] = 0.04
-    assert encoder_rtf(one, timed, "eager") == pytest.approx(0.01)
-    assert encoder_rtf(row("omp", 0.5), timed, "eager") is None
-    assert encoder_rtf(one, {}, "onnx") is None
+    rtf, onnx = QUANTITIES["rtf"], QUANTITIES["rtf.onnx"]
+    assert rtf.value(one, timed, "") == pytest.approx(0.01)
+    assert rtf.value(row("omp", 0.5), timed, "") is None
+    assert onnx.value(one, {}, "") is None
+
+
+def test_an_unknown_quantity_is_one_line():
+    results = Results([row("dense")])
+    with pytest.raises(ValueError, match=r"unknown quantity of task=transducer: 'rtf\.onxx': did you mean 'rtf\.onnx'"):
+        results.values("rtf.onxx", DENSE)
+    with pytest.raises(ValueError, match=r"unknown quantity of task=transducer: 'ppl\.test'"):
+        results.estimate("ppl.test", DENSE)
+    assert results.estimate("wer.test-foreign", DENSE) is None
 
 
 def test_retained_counts_weights_by_module_and_layer():

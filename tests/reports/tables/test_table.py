@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 
 import pytest
@@ -145,7 +146,7 @@ def test_written_files(rows, tmp_path):
 
 def test_a_table_of_any_rows_has_just_their_lines():
     rows = [row("l0_heads", 0.6), row("dense"), row("omp", 0.6)]
-    table = table_of(rows, like=TABLE)
+    table = table_of(rows)
     assert table.cells(True, True) == [Cell("dense"), Cell("omp", 0.6), Cell("l0_heads", 0.6)]
     assert "pending" not in table.text(rows)
 
@@ -158,7 +159,7 @@ def test_a_table_of_runs_in_several_settings_names_them():
         return row(method, sparsity, run=f"{method}-{labels}", config=config, dense_sha=labels)
 
     rows = [fine_tuned(method, labels) for labels in ("10min", "1h") for method in ("dense", "omp")]
-    table = table_of(rows, like=TABLE)
+    table = table_of(rows)
     assert table.by == ("corpus.labels",)
     assert table.cells() == [
         Cell(*line, (("corpus.labels", labels),)) for labels in ("10min", "1h") for line in (("dense", 0), ("omp", 0.5))
@@ -166,3 +167,20 @@ def test_a_table_of_runs_in_several_settings_names_them():
     text = table.text(rows)
     assert [text.count(f"labels {labels}") for labels in ("10min", "1h")] == [2, 2]
     assert "pending" not in text
+
+
+def test_a_table_of_language_models_draws_perplexities_against_size(tmp_path):
+    def model(method, sparsity=0.0):
+        nats = [3.0 + sparsity, 4.0, 5.0]
+        judged = {"nats": nats, "units": [2, 2, 2], "words": [1, 1, 1], "frequent": [1.0, 2.0, 3.0]}
+        changes = {"task": "language_model", "utterances": {}, "sentences": {"dev": judged, "test": judged}}
+        return {key: value for key, value in {**row(method, sparsity), **changes}.items() if not key.startswith("wer.")}
+
+    rows = [model("dense"), model("omp", 0.5), model("omp", 0.8)]
+    table = table_of(rows)
+    text = table.text(rows)
+    assert f"{math.exp(12.5 / 6):.3f}" in text
+    assert "WER" not in text
+    written = {path.name for path in table.write(rows, {}, tmp_path)}
+    assert {"ppl-size.png", "ppl-flops-token.svg", "index.html"} <= written
+    assert not any(name.startswith("wer") for name in written)

@@ -11,8 +11,9 @@ from prune_bench.sweep.launch.processes import Task
 from prune_bench.sweep.stages import progress
 from prune_bench.sweep.stages.progress import Progress, Reporter
 
-DONE = {"status": "done", "wer.test-clean": 5.04, "wer.test-other": 20.0, "size.blocks_nonzero": 1_500_000,
-        "seconds.train": 61.0, "seconds.evaluate": 9.0}  # fmt: skip
+TESTED = {"test-clean": {"errors": [504], "words": [10000]}, "test-other": {"errors": [20], "words": [100]}}
+DONE = {"status": "done", "task": "transducer", "utterances": {"dev-clean": {}, **TESTED},
+        "size.blocks_nonzero": 1_500_000, "seconds.train": 61.0, "seconds.evaluate": 9.0}  # fmt: skip
 FAILED = {"status": "failed", "reason": "disk full"}
 
 
@@ -45,7 +46,7 @@ def test_elsewhere_a_stage_is_told_once_a_minute_and_rows_are_plain(task):
     assert show(task, terminal=False).splitlines() == [
         "         OMP 50 %, groups, seed 0: training 5/10 0:30 left",
         "    1/3  OMP 50 %, groups, seed 0                  "
-        "test-clean   5.0 %  test-other  20.0 %  blocks 1.50 M  1:01 training",
+        "test-clean, WER % 5.04  test-other, WER % 20.00  blocks 1.50 M  1:01 training",
     ]
 
 
