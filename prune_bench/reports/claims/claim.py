@@ -52,7 +52,7 @@ class Claim:
     def judge(self, results: Results, paper: Paper) -> Verdict:
         """Evidence for every comparison, and what it adds up to."""
         evidence = tuple(weigh(comparison, results, paper) for comparison in self.comparisons)
-        outcomes = Counter(one.outcome for one in evidence)
+        outcomes = Counter(weighed.outcome for weighed in evidence)
         possible = len(evidence) - outcomes["infeasible"]
         if outcomes["contrary"]:
             ours = "not reproduced"
@@ -74,7 +74,7 @@ class Verdict:
     @property
     def paper(self) -> str:
         """The same expression on the published numbers."""
-        printed = [one.published for one in self.evidence if one.published]
+        printed = [weighed.published for weighed in self.evidence if weighed.published]
         if not printed:
             return "no numbers"
         return f"{'holds' if 'fails' not in printed else 'fails'} ({printed.count('holds')} of {len(printed)})"
@@ -82,12 +82,12 @@ class Verdict:
     @property
     def seeds(self) -> int:
         """Seeds that every comparison with rows has."""
-        return min((len(one.by_seed) for one in self.evidence if one.by_seed), default=0)
+        return min((len(weighed.by_seed) for weighed in self.evidence if weighed.by_seed), default=0)
 
     @property
     def counts(self) -> str:
         """How many comparisons had which outcome."""
-        outcomes = Counter(one.outcome for one in self.evidence)
+        outcomes = Counter(weighed.outcome for weighed in self.evidence)
         several = {**SEVERAL, **{outcome: outcome for outcome, count in outcomes.items() if count == 1}}
         return ", ".join(f"{count} {several.get(outcome, outcome)}" for outcome, count in outcomes.most_common())
 

@@ -91,8 +91,8 @@ class ClaimSet:
         """Every claim; those beyond the paper only once one of their comparisons has rows."""
         return self._judge([group.results(rows, timing) for group in self.groups])
 
-    def _judge(self, found: Sequence[Results]) -> list[Verdict]:
-        judged = zip(self.groups, found, strict=True)
+    def _judge(self, results: Sequence[Results]) -> list[Verdict]:
+        judged = zip(self.groups, results, strict=True)
         verdicts = [claim.judge(results, self.paper) for group, results in judged for claim in group.claims]
         return [verdict for verdict in verdicts if verdict.seeds or not verdict.claim.beyond]
 
@@ -115,13 +115,13 @@ class ClaimSet:
 
     def sheets(self, rows: Sequence[Row], timing: Timing | None) -> tuple[Sheet, Sheet]:
         """The verdicts, and the evidence for each."""
-        found = [group.results(rows, timing) for group in self.groups]
-        verdicts = self._judge(found)
+        by_group = [group.results(rows, timing) for group in self.groups]
+        verdicts = self._judge(by_group)
         lines = [[v.claim.text, v.ours, v.counts, v.paper] for v in verdicts]
         headings = [Heading(title) for title in ("claim", "on our rows", "comparisons", "on the published numbers")]
         notes = [f"{v.claim.text}: {v.claim.note}" for v in verdicts if v.claim.note]
-        others = [row for results in found[1:] for row in results.done]
-        origin = describe_runs(found[0], self.setting, rows=others, bounded=False)
+        others = [row for results in by_group[1:] for row in results.done]
+        origin = describe_runs(by_group[0], self.setting, rows=others, bounded=False)
         return Sheet(self.title, headings, [lines], [*notes, *origin]), _evidence_sheet(verdicts)
 
 
@@ -134,7 +134,7 @@ def _evidence_sheet(verdicts: Sequence[Verdict]) -> Sheet:
         Heading("difference", "paper"),
         Heading("outcome", "paper"),
     )
-    blocks = [[_evidence_line(one) for one in verdict.evidence] for verdict in verdicts]
+    blocks = [[_evidence_line(evidence) for evidence in verdict.evidence] for verdict in verdicts]
     notes = (
         "Difference: left side minus right side, with its 95 % interval; error rates in points and perplexities in "
         "hundredths of their logarithms, about percent, over seeds and utterances or sentences; all else over seeds. "
@@ -149,10 +149,10 @@ def _evidence_line(evidence: Evidence) -> list[str]:
     def number(value: float) -> str:
         return f"{value:+.{digits}f}".replace("-", MINUS)
 
-    found = evidence.difference
+    difference = evidence.difference
     ours = MISSING
-    if found is not None:
-        ours = f"{number(found.mean)}\t{bracket(found, number)}"
+    if difference is not None:
+        ours = f"{number(difference.mean)}\t{bracket(difference, number)}"
     return [
         str(evidence.comparison),
         evidence.outcome,

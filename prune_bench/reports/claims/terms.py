@@ -27,8 +27,8 @@ class Paper:
     published: Published
 
     def values(self, quantity: str, cell: Cell) -> Mapping[int, float]:
-        found = self.published.get(cell, {})
-        return {0: found[quantity]} if quantity in found else {}
+        printed = self.published.get(cell, {})
+        return {0: printed[quantity]} if quantity in printed else {}
 
 
 class Weighted(NamedTuple):
@@ -81,10 +81,10 @@ class AtSizeOf:
 
     def values(self, source: ValueSource) -> Mapping[int, float]:
         cells = [DENSE, *(Cell(self.method, sparsity) for sparsity in self.sparsities)]
-        found = [(source.values("size", cell), source.values(self.quantity, cell)) for cell in cells]
+        curve = [(source.values("size", cell), source.values(self.quantity, cell)) for cell in cells]
         interpolated = {}
         for seed, size in source.values("size", self.cell).items():
-            points = sorted((sizes[seed], values[seed]) for sizes, values in found if seed in sizes and seed in values)
+            points = sorted((sizes[seed], values[seed]) for sizes, values in curve if seed in sizes and seed in values)
             if len(points) > 1:
                 interpolated[seed] = interpolate(size, points)
         return interpolated

@@ -34,10 +34,10 @@ class ComponentFigure(Drawing):
 
     def sheet(self, results: Results) -> Sheet:
         """One line for each component of each way of pruning."""
-        found = self.matrices(results)
-        columns = list(dict.fromkeys(column for one in found.values() for _, column in one))
+        matrices = self.matrices(results)
+        columns = list(dict.fromkeys(column for matrix in matrices.values() for _, column in matrix))
         blocks = []
-        for title, matrix in found.items():
+        for title, matrix in matrices.items():
             rows = dict.fromkeys(row for row, _ in matrix)
             blocks.append([[title, row, *(number(matrix, row, column) for column in columns)] for row in rows])
         headings = [Heading("pruned"), Heading("component"), *(Heading(name, "kept in layer") for name in columns)]
@@ -50,14 +50,14 @@ class ComponentFigure(Drawing):
 
     def draw(self, results: Results) -> Figure:
         """The heat maps, darker the more is kept."""
-        found = self.matrices(results)
-        rows = max(1, -(-len(found) // self.across))
+        matrices = self.matrices(results)
+        rows = max(1, -(-len(matrices) // self.across))
         with matplotlib.rc_context({**SETTINGS, "axes.grid": False}):
             figure = Figure(figsize=(WIDTH * self.across, HEIGHT * rows), layout="constrained")
             places = list(figure.subplots(rows, self.across, squeeze=False).flat)
             for axes in places:
                 axes.set_axis_off()
-            for axes, (title, matrix) in zip(places, found.items(), strict=False):
+            for axes, (title, matrix) in zip(places, matrices.items(), strict=False):
                 axes.set_axis_on()
                 axes.set_title(title, pad=8, size=9)
                 components, layers = (list(dict.fromkeys(key[side] for key in matrix)) for side in (0, 1))
@@ -70,7 +70,7 @@ class ComponentFigure(Drawing):
         for title, cell in self.lines.items():
             by_seed = [kept_by_component(row) for row in results.runs.get(cell, {}).values()]
             if by_seed:
-                kept[title] = {place: fmean(one[place] for one in by_seed) for place in by_seed[0]}
+                kept[title] = {place: fmean(values[place] for values in by_seed) for place in by_seed[0]}
         return kept
 
 

@@ -95,11 +95,11 @@ class LayerFigure:
 
     def _ratios(self, results: Results) -> dict[str, Layers]:
         kept = [retained(row) for row in results.runs.get(Cell(self.method, self.shown), {}).values()]
-        return {module: over_seeds([one[module] for one in kept]) for module in MODULES} if kept else {}
+        return {module: over_seeds([by_module[module] for by_module in kept]) for module in MODULES} if kept else {}
 
     def _widths(self, results: Results) -> dict[float, Layers]:
-        found = {s: results.runs.get(Cell(self.method, s), {}) for s in self.sparsities + self.extended}
-        return {s: over_seeds([hidden_widths(row) for row in runs.values()]) for s, runs in found.items() if runs}
+        runs_at = {s: results.runs.get(Cell(self.method, s), {}) for s in self.sparsities + self.extended}
+        return {s: over_seeds([hidden_widths(row) for row in runs.values()]) for s, runs in runs_at.items() if runs}
 
     def _dense(self, results: Results) -> list[int]:
         return hidden_widths(results.done[0], "dense_layers") if results.done else []

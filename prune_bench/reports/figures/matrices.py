@@ -54,8 +54,10 @@ class MatrixFigure(Drawing):
         headings = [Heading("matrix"), Heading("mask of"), *(Heading(name, self.unit) for name in self.columns)]
         blocks = []
         for part in self.parts:
-            found = part.find(results)
-            blocks.append([[part.title, row, *(number(found, row, one) for one in self.columns)] for row in part.rows])
+            matrix = part.find(results)
+            blocks.append(
+                [[part.title, row, *(number(matrix, row, column) for column in self.columns)] for row in part.rows]
+            )
         below = [*notes.describe_runs(results, self.setting, scored=not self.compared, bounded=False), *self.published]
         return Sheet(self.title, headings, blocks, below)
 
@@ -68,17 +70,17 @@ class MatrixFigure(Drawing):
                 self._draw_part(axes, part, part.find(results))
         return figure
 
-    def _draw_part(self, axes: Axes, part: MatrixPanel, found: Matrix) -> None:
+    def _draw_part(self, axes: Axes, part: MatrixPanel, matrix: Matrix) -> None:
         axes.set_title(part.title, pad=10)
         axes.set_ylabel("mask of")
-        draw_matrix(axes, part.rows, self.columns, found, self.limits, self.colours)
+        draw_matrix(axes, part.rows, self.columns, matrix, self.limits, self.colours)
 
 
 def draw_matrix(
     axes: Axes,
     rows: Sequence[str],
     columns: Sequence[str],
-    found: Matrix,
+    matrix: Matrix,
     limits: tuple[float, float],
     colours: str = "Blues",
 ) -> None:
@@ -87,19 +89,19 @@ def draw_matrix(
     axes.set_yticks(range(len(rows)), rows)
     axes.tick_params(length=0)
     low, high = limits
-    values = [[found.get((row, column), float("nan")) for column in columns] for row in rows]
+    values = [[matrix.get((row, column), float("nan")) for column in columns] for row in rows]
     axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
-            if (row, column) in found:
-                dark = (found[row, column] - low) / (high - low) > 0.6
-                text = number(found, row, column)
+            if (row, column) in matrix:
+                dark = (matrix[row, column] - low) / (high - low) > 0.6
+                text = number(matrix, row, column)
                 axes.text(j, i, text, ha="center", va="center", size=7.5, color="white" if dark else INK)
 
 
-def number(found: Matrix, row: str, column: str) -> str:
+def number(matrix: Matrix, row: str, column: str) -> str:
     """An entry as text."""
-    value = found.get((row, column))
+    value = matrix.get((row, column))
     return MISSING if value is None else f"{value:.2f}"
 
 
@@ -108,7 +110,10 @@ def overlap_matrix(languages: Sequence[str], setting: Setting) -> Callable[[Resu
 
     def find(results: Results) -> Matrix:
         measured = results.timing.get("_overlaps", {})
-        runs = {one: results.runs.get(Cell("dense").within((*setting, (LANGUAGE, one))), {}) for one in languages}
+        runs = {
+            language: results.runs.get(Cell("dense").within((*setting, (LANGUAGE, language))), {})
+            for language in languages
+        }
         values: dict[tuple[str, str], list[float]] = {}
         for column in languages:
             for seed, row in runs[column].items():
@@ -117,7 +122,7 @@ def overlap_matrix(languages: Sequence[str], setting: Setting) -> Callable[[Resu
                 for name, other in {**others, "MPI": "mpi", "RP": "rp"}.items():
                     if other in known:
                         values.setdefault((name, column), []).append(known[other])
-        return {place: fmean(found) for place, found in values.items()}
+        return {place: fmean(overlaps) for place, overlaps in values.items()}
 
     return find
 
@@ -136,13 +141,13 @@ def transfer_matrix(
             estimate = results.estimate(quantity, Cell.of(method, sparsity, setting))
             return estimate.mean if estimate else None
 
-        found = {}
+        gains = {}
         for target in languages:
             own = rate(method, target, target)
-            for source, name in [*((one, one) for one in languages), ("", "RP")]:
+            for source, name in [*((language, language) for language in languages), ("", "RP")]:
                 other = rate(method if source else chance, source, target)
                 if own and other is not None:
-                    found[name, target] = (own - other) / own
-        return found
+                    gains[name, target] = (own - other) / own
+        return gains
 
     return find

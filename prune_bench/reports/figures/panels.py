@@ -113,8 +113,8 @@ class CurveFigure(Drawing):
         headings = [Heading("%"), Heading("method"), *(heading for heading, _, _ in columns)]
         blocks = [self._levels(results)]
         for line in self.curves:
-            found = [(sparsity, self._fill(results, line, sparsity)) for sparsity in self.asked(line)]
-            blocks.append([[f"{100 * s:g}", line.label, *cells] for s, cells in found if set(cells) != {MISSING}])
+            filled = [(sparsity, self._fill(results, line, sparsity)) for sparsity in self.asked(line)]
+            blocks.append([[f"{100 * s:g}", line.label, *cells] for s, cells in filled if set(cells) != {MISSING}])
         below = [
             *notes.describe_runs(results, self.setting, self._shows("wer."), bounded=self._shows("wer.", "ppl.")),
             *self.published,
@@ -154,12 +154,12 @@ class CurveFigure(Drawing):
     def _levels(self, results: Results) -> list[list[str]]:
         lines = []
         for name in dict.fromkeys(name for panel in self.panels for name, _ in panel.levels):
-            found = [
+            cells = [
                 shown(_level(results, panel, name), panel.digits) if quantity == panel.quantity else MISSING
                 for _, panel, quantity in self._columns()
             ]
-            if set(found) != {MISSING}:
-                lines.append([MISSING, name, *found])
+            if set(cells) != {MISSING}:
+                lines.append([MISSING, name, *cells])
         return lines
 
     def draw(self, results: Results) -> Figure:
@@ -197,14 +197,14 @@ class CurveFigure(Drawing):
 
     def points(self, panel: Panel, results: Results) -> Mapping[Line, dict[float, PanelPoint]]:
         """What is known of a panel: by line and sparsity."""
-        found: dict[Line, dict[float, PanelPoint]] = {}
+        points: dict[Line, dict[float, PanelPoint]] = {}
         for line in self.curves:
             for cell in (cell_at(panel, line, sparsity) for sparsity in self.asked(line)):
                 y = results.estimate(panel.quantity, cell)
                 x = results.estimate(panel.against, cell) if panel.against else Estimate(100 * cell.sparsity)
                 if x and y:
-                    found.setdefault(line, {})[cell.sparsity] = PanelPoint(x.mean, y)
-        return found
+                    points.setdefault(line, {})[cell.sparsity] = PanelPoint(x.mean, y)
+        return points
 
 
 def cell_at(panel: Panel, line: Line, sparsity: float) -> Cell:

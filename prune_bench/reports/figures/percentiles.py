@@ -79,13 +79,13 @@ class PercentileFigure(Drawing):
         drawn: set[str] = set()
         for i, (line, size) in enumerate(self.lines):
             name = name_of(line, size)
-            found = [results.estimate(f"{quantity}.{part}", self.cells[name]) for part in PARTS]
-            known = [estimate for estimate in found if estimate]
+            estimates = [results.estimate(f"{quantity}.{part}", self.cells[name]) for part in PARTS]
+            known = [estimate for estimate in estimates if estimate]
             if len(known) == len(PARTS):
                 colour, marker = line.style
                 x = [place + SPREAD * ((i + 0.5) / len(self.lines) - 0.5) for place in range(len(PARTS))]
                 bars = list(zip(*(estimate.reach for estimate in known), strict=True))
-                y, face = [one.mean for one in known], "white" if line.label in drawn else colour
+                y, face = [estimate.mean for estimate in known], "white" if line.label in drawn else colour
                 axes.errorbar(
                     x, y, bars, color=colour, elinewidth=0.8, linewidth=0, marker=marker, mfc=face, label=name
                 )

@@ -31,7 +31,7 @@ def describe_runs(
         f"Block weights: what the weight matrices of the {results.family.prunable} store, the base of every "
         "percentage in the first column.",
         *_without_gain(results),
-        *dict.fromkeys(note for one in done for note in one.get("notes", ())),
+        *dict.fromkeys(note for row in done for note in row.get("notes", ())),
         _hardware([*done, *rows]),
         *_code([*done, *rows]),
     ]
@@ -79,10 +79,10 @@ def _intervals(results: Results) -> list[str]:
 
 
 def _decoding(rows: Sequence[Row]) -> str:
-    row, fused = rows[0], [one["fusion"] for one in rows if "fusion" in one]
+    row, fused = rows[0], [row["fusion"] for row in rows if "fusion" in row]
     if "fusion" not in row:
         return "greedy decoding"
-    weights = ", ".join(f"{key} {_join({f'{one[key]:g}' for one in fused})}" for key in ("weight", "internal"))
+    weights = ", ".join(f"{key} {_join({f'{fusion[key]:g}' for fusion in fused})}" for key in ("weight", "internal"))
     speed = (
         f"; {row['rtf.decoding']:.3f} s a second of speech on a core, behind the encoder"
         if "rtf.decoding" in row

@@ -69,16 +69,16 @@ class Results:
         """The cells with runs that `cell` stands for: itself, or all whose setting holds its own and more."""
         if cell in self.runs:
             return [cell]
-        return sorted(one for one in self.runs if stands_for(cell, one))
+        return sorted(known for known in self.runs if stands_for(cell, known))
 
     def values(self, quantity: str, cell: Cell) -> dict[int, float]:
         """The quantity by seed, for the seeds that have it; of a cell that stands for several, their mean."""
-        (read, which), found = self.find(quantity), dict[int, list[float]]()
+        (read, which), collected = self.find(quantity), dict[int, list[float]]()
         for member in self.members(cell):
             for seed, row in self.runs[member].items():
                 if (value := read.value(row, self.timing, which)) is not None:
-                    found.setdefault(seed, []).append(value)
-        return {seed: fmean(values) for seed, values in sorted(found.items())}
+                    collected.setdefault(seed, []).append(value)
+        return {seed: fmean(values) for seed, values in sorted(collected.items())}
 
     def estimate(self, quantity: str, cell: Cell) -> Estimate | None:
         """Mean over seeds. Ratios of counts have an interval over seeds and utterances, of one seed over utterances.
@@ -138,9 +138,9 @@ def _content(row: Row) -> dict[str, str]:
 def check(rows: Sequence[Row], by: Sequence[str] = ()) -> None:
     """Refuse rows that no table may mix."""
     for key in ("preset", "corpus"):
-        found = sorted({row[key] for row in rows})
-        if len(found) > 1:
-            raise ValueError(f"rows of {len(found)} values of {key} ({', '.join(found)}): report each on its own")
+        values = sorted({row[key] for row in rows})
+        if len(values) > 1:
+            raise ValueError(f"rows of {len(values)} values of {key} ({', '.join(values)}): report each on its own")
     done = [row for row in rows if row["status"] == "done"]
     tested: dict[tuple[Setting, str], tuple[tuple[int, int], Row]] = {}
     contents: dict[tuple[Setting, str], tuple[str, Row]] = {}

@@ -105,7 +105,9 @@ class Table:
         shown = [*self.columns, *([columns.SEEDS] if len(results.seeds) > 1 else [])]
         blocks = [
             [[column.fill(entry) for column in shown] for entry in block]
-            for _, block in groupby(entries, key=lambda one: (not self.lines and one.cell.setting, one.cell.sparsity))
+            for _, block in groupby(
+                entries, key=lambda entry: (not self.lines and entry.cell.setting, entry.cell.sparsity)
+            )
         ]
         below = [
             *notes.describe_runs(results, self.setting),
@@ -173,7 +175,9 @@ def table_of(rows: Sequence[Row]) -> Table:
         published={},
         setting="",
         timed=family.timed,
-        settings={", ".join(f"{key.split('.')[-1]} {value}" for key, value in one): one for one in settings},
+        settings={
+            ", ".join(f"{key.split('.')[-1]} {value}" for key, value in setting): setting for setting in settings
+        },
         sparsities=tuple(sorted({cell.sparsity for cell in cells if cell.sparsity})),
     )
 
