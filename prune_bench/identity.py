@@ -43,7 +43,7 @@ def shape(values: Mapping[str, Any], sections: Sequence[str], knobs: Sequence[st
 
 def with_content_of(corpus: Mapping[str, Any], mask_language: str) -> dict[str, Any]:
     """A corpus with the content of the languages that a run reads: of those trained jointly, the training split."""
-    content, whole = {}, (corpus["language"], mask_language)
+    content, whole = {}, (corpus.get("language", ""), mask_language)
     for language, splits in corpus.get("content", {}).items():
         if language in whole:
             content[language] = splits
