@@ -110,11 +110,9 @@ def test_gains_of_gains_are_over_seeds_and_utterances_too():
 
 def test_perplexities_are_compared_on_the_scale_of_their_logarithms():
     def of(method, factor):
-        return [
-            row(method, 0.5, seed, sentences={"test": {"nats": [2.0 * factor + 0.1 * seed, 4.1 * factor, 6.3],
-                                                        "units": [2, 3, 4], "words": [1, 1, 1]}})
-            for seed in range(3)
-        ]  # fmt: skip
+        nats = [[2.0 * factor + 0.1 * seed, 4.1 * factor, 6.3] for seed in range(3)]
+        sentences = [{"test": {"nats": each, "units": [2, 3, 4], "words": [1, 1, 1]}} for each in nats]
+        return [row(method, 0.5, seed, task="language_model", sentences=each) for seed, each in enumerate(sentences)]
 
     rows = Results([*of("omp", 1.0), *of("l0_sparsity", 0.5)])
     comparison = Comparison(Term("entropy.test", L0), Term("entropy.test", OMP))
