@@ -48,7 +48,7 @@ class FeatureStore:
 
     @property
     def origin(self) -> list[str]:
-        """What tells its features from others': where they lie."""
+        """File, start and length of each utterance's features, which tell them from others'."""
         places = zip(self.files.tolist(), self.starts.tolist(), self.lengths.tolist(), strict=True)
         return [f"{self.features[file].filename}:{start}:{length}" for file, start, length in places]
 

@@ -1,1 +1,1 @@
-"""From a model's scores to tokens."""
+"""Search: from a model's scores to tokens."""

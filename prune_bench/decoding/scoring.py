@@ -1,4 +1,4 @@
-"""What a language model makes of sentences."""
+"""Log-probabilities of sentences by a language model."""
 
 from __future__ import annotations
 

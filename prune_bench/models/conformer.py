@@ -209,11 +209,11 @@ class Conformer(nn.Module):
         return [name for name, p in self.named_parameters() if _is_block_matrix(name, p)]
 
     def units(self) -> list[UnitGroup]:
-        """What can be removed; see conformer_units."""
+        """The removable units; see conformer_units."""
         return conformer_units(self)
 
     def cost_terms(self, quantity: str, frames: int) -> list[CostTerm]:
-        """What the layers cost as a function of kept units; see prune_bench.models.costs."""
+        """The cost of the layers as a function of kept units; see prune_bench.models.costs."""
         return cost_terms(self.arch, quantity, frames, {group.name for group in self.units()})
 
 

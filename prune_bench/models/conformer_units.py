@@ -1,4 +1,4 @@
-"""What can be removed from a Conformer: FFN channels, heads, convolution modules, local and global hidden dims."""
+"""The removable units of a Conformer: FFN channels, heads, convolution modules, local and global hidden dims."""
 
 from __future__ import annotations
 

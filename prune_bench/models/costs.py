@@ -1,4 +1,4 @@
-"""What a Conformer's layers cost as a sum of products of kept units: differentiable once counts are expectations."""
+"""The cost of a Conformer's layers: a sum of products of kept counts, differentiable in expected counts."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ State = tuple[Tensor, ...]
 
 
 class StatelessPredictor(nn.Module):
-    """Sees the last two tokens alone (Ghodsi et al., ICASSP 2020)."""
+    """A stateless predictor: a convolution over the last two tokens (Ghodsi et al., ICASSP 2020)."""
 
     def __init__(self, vocabulary: int, width: int):
         super().__init__()
@@ -31,7 +31,7 @@ class StatelessPredictor(nn.Module):
         return F.relu(self.conv(self.embedding(F.pad(tokens, (2, 0), value=BLANK)).transpose(1, 2)).transpose(1, 2))
 
     def initial_state(self, batch: int, like: Tensor) -> State:
-        """What an empty history leaves; every tensor of a state has the batch first."""
+        """The state before the first token; every tensor of a state has the batch first."""
         return (torch.full((batch, 1), BLANK, device=like.device),)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
@@ -41,7 +41,7 @@ class StatelessPredictor(nn.Module):
 
 
 class LSTMPredictor(nn.Module):
-    """Sees all tokens so far."""
+    """An LSTM over all tokens so far."""
 
     def __init__(self, vocabulary: int, width: int, layers: int):
         super().__init__()
@@ -53,7 +53,7 @@ class LSTMPredictor(nn.Module):
         return self.lstm(self.embedding(F.pad(tokens, (1, 0), value=BLANK)))[0]
 
     def initial_state(self, batch: int, like: Tensor) -> State:
-        """What an empty history leaves; every tensor of a state has the batch first."""
+        """The state before the first token; every tensor of a state has the batch first."""
         zeros = like.new_zeros(batch, self.lstm.num_layers, self.lstm.hidden_size)
         return zeros, zeros
 
@@ -123,7 +123,7 @@ class Transducer(nn.Module):
         return [replace(g, inputs=g.inputs + readers) if g.name == "hidden" else g for g in groups]
 
     def cost_terms(self, quantity: str, frames: int) -> list[CostTerm]:
-        """What the encoder layers cost as a function of kept units; see prune_bench.models.costs."""
+        """The cost of the encoder layers as a function of kept units; see prune_bench.models.costs."""
         return self.encoder.cost_terms(quantity, frames)
 
 

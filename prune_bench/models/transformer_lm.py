@@ -88,7 +88,7 @@ class CausalAttention(nn.Module):
         return self.out(mixed.transpose(1, 2).flatten(2))
 
     def step(self, x: Tensor, keys: Tensor, values: Tensor, lengths: Tensor) -> Tensor:
-        """The next token's (batch, width); writes its key and value behind the `lengths` there are of each row."""
+        """One token, (batch, width) to the same shape; writes its key and value behind the `lengths` of each row."""
         if self.heads == 0:
             return self.out.bias.expand_as(x)
         query, key, value = self.project(x[:, None])
@@ -161,11 +161,11 @@ class LanguageModel(nn.Module):
         return self.head if self.arch.tied else self.embedding
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits (batch, tokens, vocabulary) of what follows each of (batch, tokens), the first of them the border."""
+        """Logits (batch, tokens, vocabulary) of the token after each of (batch, tokens), first the border."""
         return self.head(self.norm(self.blocks(self.front_end(tokens))))
 
     def front_end(self, tokens: Tensor) -> Tensor:
-        """What the layers read: the tokens' vectors and where they stand."""
+        """The layers' input (batch, tokens, width): embeddings plus sinusoidal positions."""
         places = torch.arange(tokens.shape[1], device=tokens.device)
         return self.dropout(self.embed(tokens) + sinusoids(places, self.arch.width))
 
@@ -178,12 +178,12 @@ class LanguageModel(nn.Module):
         return stream
 
     def initial_state(self, batch: int, like: Tensor) -> State:
-        """What no token leaves: how many were seen, then keys and values of each layer; all have the batch first."""
+        """The state before the first token: tokens read so far, then each layer's keys and values, batch first."""
         shapes = [(batch, layer.heads, ROOM, self.arch.head_width) for layer in self.arch.layers for _ in "kv"]
         return (torch.zeros(batch, dtype=torch.long, device=like.device), *(like.new_zeros(shape) for shape in shapes))
 
     def make_room(self, state: State) -> State:
-        """The same state with space for one more token in each row."""
+        """The state with room for one more token in each row."""
         lengths, *caches = state
         if len(lengths) == 0 or int(lengths.max()) < caches[0].shape[2]:
             return state

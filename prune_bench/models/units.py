@@ -1,4 +1,4 @@
-"""Which entries of a layer's parameters belong to its inputs and to its outputs."""
+"""Slices of a layer's parameters by input column and by output row."""
 
 from __future__ import annotations
 

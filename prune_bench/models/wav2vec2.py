@@ -170,13 +170,13 @@ class Wav2Vec2(Wav2Vec2Model):
         return hidden if self.aux is None else self.aux(self.final_dropout(hidden)), lengths
 
     def convolve(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """What the convolutions make of (batch, samples): (batch, frames, channels)."""
+        """The convolutions' output (batch, frames, channels) for waveforms (batch, samples), and the frames of each."""
         if self.arch.normalize:
             waveforms = normalize(waveforms, lengths, self.arch.epsilon)
         return self.feature_extractor(waveforms, lengths)
 
     def front_end(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """What the layers read of (batch, samples): convolutions, projection and positions."""
+        """The layers' input for waveforms (batch, samples): convolutions, projection and positions."""
         features, lengths = self.convolve(waveforms, lengths)
         return add_positions(self.encoder.transformer, project(self.encoder, features)), lengths
 

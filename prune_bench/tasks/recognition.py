@@ -1,4 +1,4 @@
-"""What every recogniser's training shares: the validation error rate."""
+"""The validation error rate that all recognisers share in training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Decoder(Protocol):
-    """What turns tokens back into text."""
+    """Turns tokens back into text."""
 
     def decode(self, tokens: Sequence[int]) -> str: ...
 

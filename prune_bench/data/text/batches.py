@@ -74,7 +74,7 @@ class TextStream(BatchStream):
 
 
 def stride(count: int, seed: int, turn: int, places: np.ndarray) -> np.ndarray:
-    """Where `places` of a permutation of 0..count-1 lead, one that is known without being held."""
+    """The entries at `places` of a permutation of 0..count-1 that is computed, not held in memory."""
     random = np.random.default_rng([seed, turn])
     first, step = int(random.integers(count)), int(random.integers(count)) | 1
     while math.gcd(step, count) != 1:

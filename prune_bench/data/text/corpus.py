@@ -55,12 +55,12 @@ def prepare_text(config: Config, cache: str | Path, progress: bool = True) -> Te
 
 
 def origin(text: TextConfig, split: str) -> str:
-    """Where the lines of a split are from, in words."""
+    """The source of a split's lines, in words."""
     return f"{' + '.join(map(str, paths_of(text, split))) or text.name} (text.{split})"
 
 
 def transcripts(speech: Corpus | None) -> Transcripts:
-    """What is spoken in the development and in the test splits."""
+    """The transcripts of the development and of the test splits."""
     if speech is None:
         return {split: [] for split in SPLITS}
     judged = {split: [text for store in speech.kind(split).values() for text in store.texts] for split in SPLITS[1:]}
@@ -68,7 +68,7 @@ def transcripts(speech: Corpus | None) -> Transcripts:
 
 
 def judged_sentences(text: TextConfig, spoken: Transcripts) -> set[str]:
-    """What development and test text holds, and what is spoken in those splits of the speech."""
+    """The sentences of development and test text, and the transcripts of those splits of the speech."""
     judged = ([*(line.text for line in lines(text, split, spoken[split])), *spoken[split]] for split in SPLITS[1:])
     return {spell(sentence) for sentences in judged for sentence in sentences}
 

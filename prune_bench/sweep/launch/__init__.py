@@ -1,1 +1,1 @@
-"""Which stages still have to run, where, and how far they are."""
+"""The stages that still have to run: planned, started, watched."""

@@ -1,4 +1,4 @@
-"""What a user sees of a sweep: one line a running stage with the time it still needs, and rows as they finish."""
+"""A sweep on the terminal: one line per running stage with the time it still needs, and rows as they finish."""
 
 from __future__ import annotations
 

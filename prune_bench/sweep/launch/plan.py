@@ -1,4 +1,4 @@
-"""Which tasks a list of runs still needs."""
+"""The tasks that a list of runs still needs."""
 
 from __future__ import annotations
 

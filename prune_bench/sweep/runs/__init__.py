@@ -1,1 +1,1 @@
-"""Which runs there are, what each needs, where it lies and the row it leaves."""
+"""Runs: the grid of a command, their dependencies, folders and rows."""

@@ -1,4 +1,4 @@
-"""What a run is: which runs it needs first, which fit it is, what it is called."""
+"""A run's dependencies, its fit and its name."""
 
 from __future__ import annotations
 

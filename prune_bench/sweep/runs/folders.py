@@ -1,4 +1,4 @@
-"""Where everything a sweep makes lies."""
+"""The folders of a sweep."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is done for a run, stage by stage."""
+"""The stages of a run, from corpus to row, and of a table."""

@@ -196,7 +196,7 @@ def make_trainer(config: Config, folder: Path, callbacks: list[Callback]) -> Tra
 
 
 def cluster_environment(config: Config) -> ClusterEnvironment:
-    """Who starts the ranks: Slurm where it started the run (which then resumes by itself), else Lightning."""
+    """The environment that starts the ranks: Slurm for a run that it started (and resumes), else Lightning."""
     if config.execution.launcher == "slurm":
         return SLURMEnvironment(auto_requeue=False)
     return LightningEnvironment()

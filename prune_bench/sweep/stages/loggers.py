@@ -1,4 +1,4 @@
-"""Where a fit's metrics go: plain JSON lines in the run's folder, and Weights & Biases."""
+"""The loggers of a fit: plain JSON lines in the run's folder, and Weights & Biases."""
 
 from __future__ import annotations
 

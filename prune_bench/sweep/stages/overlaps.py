@@ -61,7 +61,7 @@ def compare_table(folder: Path, config: Config, report: Reporter) -> None:
 
 
 def start_model(config: Config) -> Any:
-    """What a dense model was fine-tuned from."""
+    """The model that a dense model was fine-tuned from."""
     if initial := initial_run(config):
         return load_model(run_folder(initial) / "model")
     if weights := published(config.pretraining, config.encoder.size):

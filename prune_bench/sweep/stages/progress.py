@@ -51,7 +51,7 @@ class Reporter:
 
 
 def read_progress(folder: Path) -> Progress | None:
-    """What the folder's worker wrote last, None before it wrote anything."""
+    """The progress that the folder's worker wrote last; None before its first."""
     values = read_json(folder / FILE)
     return Progress(**values) if values else None
 
