@@ -14,6 +14,9 @@ from typing import Any
 
 RENAMED = {
     "execution.heard_gb": "execution.feature_cache_gb",
+    "pretraining.length": "pretraining.mask_length",
+    "pretraining.start": "pretraining.mask_start",
+    "pretraining.visible": "pretraining.unmasked_weight",
     "pruning.sizes": "pruning.intermediate",
     "text.longest": "text.max_tokens",
     "text.units": "text.tokens",

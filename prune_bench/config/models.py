@@ -53,8 +53,8 @@ class PretrainingConfig:
     folder, a fairseq checkpoint; behind a `+` those for several `languages`. `wav2vec2` is short for the bundle in the
     encoder's size, and XLSR-53.
     Languages join with `+` and share `utterances` evenly; `corpus`, `root` and `train` say which audio.
-    A masked span of `length` frames starts at each frame with probability `start`; the targets are `clusters` cluster
-    indices, and an unmasked frame has `visible` times the weight of a masked one (0 in HuBERT).
+    A masked span of `mask_length` frames starts at each frame with probability `mask_start`; the targets are `clusters`
+    cluster indices, and an unmasked frame has `unmasked_weight` times the weight of a masked one (0 in HuBERT).
     """
 
     source: str = "own"
@@ -64,9 +64,9 @@ class PretrainingConfig:
     languages: str = "en"
     utterances: int = 6000
     clusters: int = 100
-    start: float = 0.08
-    length: int = 10
-    visible: float = 0.0
+    mask_start: float = 0.08
+    mask_length: int = 10
+    unmasked_weight: float = 0.0
     seed: int = 0
     fit: FitConfig = field(default_factory=FitConfig)
     content: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class PretrainingTask(TrainingTask):
     """Masked prediction on (batch, samples, 1) waveforms (HuBERT, Hsu et al., 2021); transcripts are not read.
 
-    Each frame starts a hidden stretch of `options.length` frames with chance `options.start`; a learned vector stands
-    in for hidden frames before the Transformer. The loss is the cross-entropy of the frames' clusters in nats per
-    frame, where a visible frame counts `options.visible` times as much as a hidden one; `accuracy` is of hidden frames.
-    The head and the vector belong to pretraining alone; the encoder is `model`.
+    A masked span of `options.mask_length` frames starts at each frame with probability `options.mask_start`; a learned
+    vector replaces masked frames before the Transformer. The loss is the cross-entropy of the frames' clusters in nats
+    per frame, where an unmasked frame has `options.unmasked_weight` times the weight of a masked one; `accuracy` is of
+    masked frames. The head and the vector belong to pretraining alone; the encoder is `model`.
     """
 
     model: Wav2Vec2
@@ -39,7 +39,7 @@ class PretrainingTask(TrainingTask):
 
     def hide(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         """Put the vector in the place of stretches of the projected features."""
-        self.hidden = spans(output.shape[:2], self.options.start, self.options.length, output.device)
+        self.hidden = spans(output.shape[:2], self.options.mask_start, self.options.mask_length, output.device)
         return torch.where(self.hidden[..., None], self.vector.to(output.dtype), output)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -49,7 +49,7 @@ class PretrainingTask(TrainingTask):
         assert self.hidden is not None
         targets = self.targets(waveforms, frames)
         inside = torch.arange(states.shape[1], device=states.device) < frames[:, None]
-        weights = torch.where(self.hidden, 1.0, self.options.visible) * inside
+        weights = torch.where(self.hidden, 1.0, self.options.unmasked_weight) * inside
         judged = weights > 0
         logits, targets, weights = self.head(states[judged]).float(), targets[judged], weights[judged]
         loss = (weights * F.cross_entropy(logits, targets, reduction="none")).sum() / weights.sum()

@@ -93,7 +93,7 @@ def test_hidden_stretches_have_their_length_and_every_row_has_one():
 
 def test_hidden_clusters_are_predicted_better_than_by_their_frequency(clusters):
     torch.manual_seed(0)
-    options = PretrainingConfig(start=0.1, length=3, fit=FitConfig(steps=150, learning_rate=5e-3))
+    options = PretrainingConfig(mask_start=0.1, mask_length=3, fit=FitConfig(steps=150, learning_rate=5e-3))
     task = PretrainingTask(Wav2Vec2(ARCH), clusters, options)
     trainer = lightning.Trainer(
         max_steps=150, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
@@ -108,7 +108,9 @@ def test_hidden_clusters_are_predicted_better_than_by_their_frequency(clusters):
 @torch.no_grad()
 @pytest.mark.parametrize("visible", [0.0, 0.5, 1.0])
 def test_visible_frames_count_as_asked_and_accuracy_is_of_hidden_ones(clusters, visible):
-    task = PretrainingTask(Wav2Vec2(ARCH), clusters, PretrainingConfig(start=0.1, length=3, visible=visible)).eval()
+    task = PretrainingTask(
+        Wav2Vec2(ARCH), clusters, PretrainingConfig(mask_start=0.1, mask_length=3, unmasked_weight=visible)
+    ).eval()
     waveforms = batch().features.squeeze(-1)
     torch.manual_seed(1)
     found = task.losses(batch())

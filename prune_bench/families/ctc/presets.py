@@ -18,7 +18,7 @@ def base(name: str) -> Config:
     """What all sizes share: waveforms, letters, single weights."""
     config = Config(preset=name, task="ctc")
     config.features.kind = "waveform"
-    config.pretraining.visible = 1.0
+    config.pretraining.unmasked_weight = 1.0
     config.features.time_masks, config.features.time_width = 2, 10
     config.tokenizer.kind = "characters"
     config.pruning.structure = "weights"
@@ -33,7 +33,7 @@ def tiny() -> Config:
     config = base("tiny")
     config.corpus.train_utterances, config.corpus.dev_utterances, config.corpus.test_utterances = 4000, 100, 400
     config.encoder.convs = "[(64, 20, 10)] + [(64, 3, 2)] * 3 + [(64, 2, 2)] * 2"
-    config.pretraining.start = 0.04
+    config.pretraining.mask_start = 0.04
     fit = config.pretraining.fit
     fit.steps, fit.devices, fit.learning_rate = 3700, 2, 2e-3
     for fit in (config.dense, config.final):
