@@ -9,7 +9,7 @@ import torch
 from prune_bench.data.store import FeatureStore
 from prune_bench.data.tokenizers import Characters
 from prune_bench.decoding.greedy import decode_greedy
-from prune_bench.measurement.evaluation import by_split, evaluate, part_of
+from prune_bench.measurement.evaluation import by_split, evaluate, judge, part_of
 from prune_bench.models.arch import ConformerArch, TransducerArch
 from prune_bench.models.transducer import Transducer
 
@@ -88,3 +88,11 @@ def test_progress_of_a_part_counts_in_the_whole():
     seen = []
     part_of(lambda done, total: seen.append((done, total)), 30, 100)(5, 40)
     assert seen == [(35, 100)]
+
+
+def test_one_utterance_has_a_rate_and_no_interval():
+    found = judge(["a b c"], ["a b d"])
+    assert found["wer"] == pytest.approx(100 / 3)
+    assert found["low"] is found["high"] is None
+    several = judge(["a b c", "a b"], ["a b d", "a b"])
+    assert several["low"] == 0 < several["wer"] < several["high"]

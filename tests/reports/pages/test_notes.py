@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from prune_bench.reports.pages.notes import describe_code, describe_runs
 from prune_bench.reports.rows.results import Results
 from tests.reports.samples import row
@@ -21,3 +23,21 @@ def test_one_version_is_not():
 
 def test_a_package_outside_a_checkout_has_a_version_alone():
     assert describe_code({"version": "1.2"}) == "1.2"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "line"),
+    [
+        ({"dense": (0,), "omp": (0,)}, "Intervals: 95 %, * of one seed, over utterances only."),
+        ({"dense": (0, 1), "omp": (0, 1)}, "Intervals: 95 %, over seeds and utterances."),
+        (
+            {"dense": (0, 1), "omp": (1,)},
+            "Intervals: 95 %, over seeds and utterances; * of one seed, over utterances only.",
+        ),
+    ],
+)
+def test_a_note_says_what_intervals_are_over(seeds, line):
+    results = Results([row(method, seed=seed) for method, each in seeds.items() for seed in each])
+    assert line in describe_runs(results, "there")
+    assert line not in describe_runs(results, "there", bounded=False)
+    assert line in describe_runs(results, "there", scored=False, bounded=True)

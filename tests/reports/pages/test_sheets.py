@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from prune_bench.reports.pages.sheets import Heading, Sheet, to_csv, to_html, to_latex, to_markdown, to_text
+from prune_bench.measurement.intervals import Estimate
+from prune_bench.reports.pages.sheets import Heading, Sheet, bracket, to_csv, to_html, to_latex, to_markdown, to_text
 
 
 @pytest.fixture
@@ -89,3 +90,9 @@ def test_csv_quotes_cells(sheet):
     lines = to_csv(sheet).splitlines()
     assert lines[0] == "%,method,WER ours,WER paper,x"
     assert len(lines) == 4
+
+
+def test_an_interval_of_one_seed_is_marked_and_a_missing_one_is_blank():
+    assert bracket(Estimate(2.0, 1.0, 3.0, seeds=3), "{:.1f}".format) == "[1.0, 3.0]"
+    assert bracket(Estimate(2.0, 0.0, 3.0, seeds=1), "{:.1f}".format) == "[0.0, 3.0]*"
+    assert bracket(Estimate(2.0), "{:.1f}".format) == ""
