@@ -82,6 +82,14 @@ def test_one_seed_has_an_interval_over_its_utterances():
     assert (estimate.mean, estimate.seeds) == (pytest.approx(one["wer.test-clean"]), 1)
 
 
+def test_no_interval_of_rates_goes_below_nothing():
+    rows = [row("omp", 0.5, seed) for seed in range(3)]
+    for one in rows[1:]:
+        one["utterances"]["test-clean"]["errors"] = [0] * 300
+    estimate = Results(rows).estimate("wer.test-clean", Cell("omp", 0.5))
+    assert estimate.low == 0 < estimate.mean < estimate.high
+
+
 def test_rows_without_counts_have_a_mean_alone():
     estimate = Results([{**row("omp", 0.5), "utterances": {}}]).estimate("wer.test-clean", Cell("omp", 0.5))
     assert estimate.mean > 0
