@@ -54,7 +54,7 @@ def fake(line, seed=0):
     nats = nats_of(config) * tokens * rng.uniform(0.99, 1.01, 60)
     errors = (np.arange(60) < nats_of(config) * 20).astype(int)
     judged = {split: {"errors": errors.tolist(), "words": [4] * 60} for split in SPLITS}
-    worse = {split: {"errors": (errors + 2).tolist(), "words": [4] * 60} for split in SPLITS}
+    worse = {split: {"errors": (errors + 1 + np.arange(60) % 3).tolist(), "words": [4] * 60} for split in SPLITS}
     frequent = rng.permutation(60).tolist()
     text = {"nats": nats.tolist(), "units": tokens.tolist(), "words": [5] * 60, "frequent": frequent}
     found = row("dense", seed=seed)
