@@ -79,6 +79,9 @@ def expand(names: Iterable[str], row: Mapping[str, Any], kind: str = "test") -> 
     """Names of quantities, a `*` in them replaced by each split of that kind that a row has."""
     found = []
     for name in names:
-        splits = row.get(find_quantity(name, [row.get("task", "transducer")])[0].splits, {}) if "*" in name else ()
-        found += [name.replace("*", split) for split in splits if split.startswith(kind)] if "*" in name else [name]
+        if "*" not in name:
+            found.append(name)
+            continue
+        splits = row.get(find_quantity(name, [row.get("task", "transducer")])[0].splits, {})
+        found += [name.replace("*", split) for split in splits if split.startswith(kind)]
     return found
