@@ -103,6 +103,14 @@ def test_what_cannot_be_factorised_is_named(tmp_path):
         trainer(tmp_path, LowRank(0.5, include="*in_proj_weight"), steps=2).fit(module, loader())
 
 
+def test_a_matrix_without_entries_is_left_as_it_is():
+    module = Classifier()
+    module.layers.append(nn.Linear(0, 5))
+    pruning = LowRank(0.5, include="layers.[247]")
+    pruning.factorise(module)
+    assert list(pruning.ranks) == ["layers.2", "layers.4"]
+
+
 def test_coverage_is_said_once(tmp_path, caplog):
     with caplog.at_level("INFO"):
         trainer(tmp_path, LowRank(0.5), steps=2).fit(Classifier(), loader())

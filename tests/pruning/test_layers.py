@@ -62,7 +62,11 @@ NETWORKS = {
     ),
     "a recurrent input": (named(gru=nn.GRU(10, 20, 2), out=nn.Linear(20, 3)), ["gru"], ["out"]),
     "cells": (named(cell=nn.LSTMCell(10, 20), next=nn.GRUCell(20, 20), out=nn.Linear(20, 3)), ["cell"], ["out"]),
-    "words inside of words": (linears(system=(8, 8), dispatch=(8, 8), overhead=(8, 8)), ["system"], ["overhead"]),
+    "words inside of words": (
+        linears(first=(8, 8), overhead=(8, 8), system=(8, 8), dispatch=(8, 8), last=(8, 8)),
+        ["first"],
+        ["last"],
+    ),
 }
 
 

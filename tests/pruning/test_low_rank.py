@@ -40,13 +40,14 @@ def test_uniform_ranks_fill_the_budget_and_grow_no_matrix(sparsity):
 
 
 def test_small_matrices_take_their_one_rank_from_the_others():
-    shapes = {"large": torch.Size((40, 40)), "small": torch.Size((4, 4)), "thin": torch.Size((2, 30))}
-    budget = 250  # a share of 0.15 of the small one's and 0.28 of the thin one's ranks
-    ranks = uniform_ranks(shapes, budget)
-    assert ranks == {"large": 2, "small": 1, "thin": 1}
-    with pytest.raises(Infeasible, match="rank 1 in 3 matrices takes more than the 119 weights"):
-        uniform_ranks(shapes, 119)
-    assert uniform_ranks(shapes, 120) == {"large": 1, "small": 1, "thin": 1}
+    sides = {"large": (40, 40), "wide": (40, 20), "small": (4, 4), "thin": (2, 30)}
+    shapes = {name: torch.Size(side) for name, side in sides.items()}
+    # Shares of 255 are ranks of 2.06, 1.37, 0.21 and 0.19: with one each at least, 2, 1, 1 and 1 hold 260.
+    assert uniform_ranks(shapes, 255) == {"large": 1, "wide": 2, "small": 1, "thin": 1}
+    assert uniform_ranks(shapes, 260) == {"large": 2, "wide": 1, "small": 1, "thin": 1}
+    assert uniform_ranks(shapes, 180) == dict.fromkeys(shapes, 1)
+    with pytest.raises(Infeasible, match="rank 1 in 4 matrices takes more than the 179 weights"):
+        uniform_ranks(shapes, 179)
 
 
 def test_a_budget_that_saves_nothing_is_refused():

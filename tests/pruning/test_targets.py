@@ -86,7 +86,7 @@ def test_one_string_is_one_pattern(option, chosen):
 @pytest.mark.parametrize("option", ["include", "exclude"])
 @pytest.mark.parametrize("pattern", ["layer.4*", "layers.44*", "layers.4.bias", "net.layers.4"])
 def test_a_pattern_that_matches_nothing_is_an_error_with_near_names(option, pattern):
-    message = rf"{option}='{re.escape(pattern)}' matches no weight matrix; near names: .*layers\.4\.weight"
+    message = rf"{option}='{re.escape(pattern)}' matches no weight matrix; near names: layers\.4\.weight"
     with pytest.raises(ValueError, match=message):
         find_targets(Classifier(), **{option: ["layers.2*", pattern]})
 
@@ -139,7 +139,8 @@ def test_a_matrix_that_layers_share_counts_once():
     module[2].weight = module[1].weight
     assert names(module) == names(module, include="2") == ["1"]
     shared = nn.Linear(12, 12)
-    assert names(nn.Sequential(nn.Linear(8, 12), shared, nn.ReLU(), shared, nn.Linear(12, 5))) == ["1"]
+    module = nn.Sequential(nn.Linear(8, 12), shared, nn.ReLU(), shared, nn.Linear(12, 5))
+    assert names(module) == names(module, include="3") == ["1"]
 
 
 def test_attention_and_recurrent_matrices_are_targets():
