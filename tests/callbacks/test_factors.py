@@ -141,6 +141,18 @@ def test_a_module_with_factors_can_be_copied_and_pickled(tmp_path):
     assert module.state_dict().keys() == Checked().state_dict().keys()
 
 
+def test_a_model_kept_on_the_way_has_the_factors_of_that_time(tmp_path):
+    module, pruning = Classifier(), Taylor(0.5, at=0.3, structure="ranks")
+    trainer(tmp_path, pruning, steps=10).fit(module, loader())
+    inputs = torch.randn(3, 10)
+    then = module.layers(inputs)
+    pruning.keep(module, 10, 0.5)
+    for _, layer in factor_layers(module):
+        nn.init.zeros_(layer.up.weight)
+    ((_, kept),) = pruning.export_sizes(module).values()
+    torch.testing.assert_close(kept.layers(inputs), then, atol=1e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_factors_have_the_dtype_of_the_matrix(dtype):
     module = nn.Sequential(nn.Linear(6, 8)).to(dtype)

@@ -6,6 +6,7 @@ from strangers import Classifier, SpeechClassifier, loader, trainer
 from torch import nn
 
 from prune_bench.callbacks import LowRank
+from prune_bench.callbacks.factors import find_matrices
 from prune_bench.models.low_rank import LowRankLinear
 from prune_bench.pruning import Infeasible
 from prune_bench.pruning.targets import find_targets
@@ -106,6 +107,8 @@ def test_what_cannot_be_factorised_is_named(tmp_path):
 def test_a_matrix_without_entries_is_left_as_it_is():
     module = Classifier()
     module.layers.append(nn.Linear(0, 5))
+    layers, fixed = find_matrices(module, {"include": "layers.[247]"})
+    assert (list(layers), fixed) == (["layers.2", "layers.4"], 0)
     pruning = LowRank(0.5, include="layers.[247]")
     pruning.factorise(module)
     assert list(pruning.ranks) == ["layers.2", "layers.4"]
