@@ -7,7 +7,9 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from torch import nn
 
+from prune_bench.callbacks import OMP, LowRank
 from prune_bench.export import (
     export_blocks,
     export_encoder,
@@ -19,6 +21,7 @@ from prune_bench.export import (
 from prune_bench.models.arch import BlockArch, ConformerArch, LayerArch, TransducerArch
 from prune_bench.models.transducer import Transducer
 from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch
+from tests.helpers.strangers import Classifier, loader, trainer
 
 DENSE = ConformerArch.dense(mels=8, subsampling=4, width=16, heads=2, ffn=24, kernel=5, layers=2)
 LAYERS = {
@@ -123,3 +126,35 @@ def test_a_language_model_computes_the_same_at_other_lengths(tmp_path, layers, r
         tokens = torch.randint(9, (1, length))
         with torch.no_grad():
             assert torch.allclose(run_encoder(session, tokens), model(tokens), atol=1e-5)
+
+
+class Called(nn.Module):
+    """A module of others with a forward of its layers."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x):
+        return self.module.layers(x)
+
+
+PRUNINGS = {
+    "weights": lambda: OMP(0.5),
+    "svd": lambda: LowRank(0.5),
+    "ranks": lambda: OMP(0.5, structure="ranks"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:You are using the legacy")
+@pytest.mark.parametrize("dynamo", [False, True], ids=["tracer", "torch.export"])
+@pytest.mark.parametrize("make", PRUNINGS.values(), ids=PRUNINGS)
+def test_a_pruned_module_of_others_can_be_exported(tmp_path, make, dynamo):
+    module, pruning, inputs = Classifier(), make(), torch.randn(4, 10)
+    trainer(tmp_path, pruning).fit(module, loader())
+    keys = list(module.state_dict())
+    model = Called(pruning.export(module)).eval()
+    path = tmp_path / "model.onnx"
+    torch.onnx.export(model, (inputs,), path, input_names=["input"], dynamo=dynamo)
+    torch.testing.assert_close(run_encoder(path, inputs), model(inputs).detach(), atol=1e-5, rtol=0)
+    assert list(module.state_dict()) == keys

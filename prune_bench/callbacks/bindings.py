@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from prune_bench.callbacks.factors import factor_layers, factorise_layers, find_matrices, put
+from prune_bench.callbacks.factors import factor_layers, factorise_layers, find_matrices, name_factors, put
 from prune_bench.compaction import compact, with_ranks
 from prune_bench.models.low_rank import LowRankLinear
 from prune_bench.pruning.allocation import Allocation
@@ -105,7 +105,7 @@ class OnRanks:
             put(small, name, merged(layer) if bool(mask.all()) else narrowed(layer, mask))
             if not mask.all():
                 ranks[name] = int(mask.sum())
-        return with_ranks(small, ranks).eval()
+        return name_factors(with_ranks(small, ranks)).eval()
 
 
 def bind_structure(

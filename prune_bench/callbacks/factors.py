@@ -20,7 +20,7 @@ from prune_bench.pruning.layers import is_transposed
 from prune_bench.pruning.low_rank import factorise
 from prune_bench.pruning.targets import find_core, find_targets
 
-FACTORS = "low_rank_factors"
+FACTORS, EXPORTED = "low_rank_factors", "low_rank_exported"
 
 
 def once_built(module: LightningModule, act: Callable[[LightningModule], None]) -> None:
@@ -117,7 +117,15 @@ def factor_layers(module: nn.Module) -> Iterator[tuple[str, LowRankLinear]]:
             yield path, layer
 
 
+def name_factors(module: nn.Module) -> nn.Module:
+    """`module` with the keys of its factors from now on, which a fit keeps apart: exporters find parameters by key."""
+    setattr(module, EXPORTED, True)
+    return module
+
+
 def _write_products(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    if hasattr(module, EXPORTED):
+        return
     for path, layer in factor_layers(module):
         if state.pop(f"{prefix}{path}.up.weight", None) is None:  # written before, where two callbacks factorise
             continue
@@ -128,6 +136,8 @@ def _write_products(module: nn.Module, state: dict[str, Any], prefix: str, _: An
 
 
 def _read_products(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    if hasattr(module, EXPORTED):
+        return
     for path, layer in factor_layers(module):
         product = state.pop(f"{prefix}{path}.weight", None)
         if product is None:

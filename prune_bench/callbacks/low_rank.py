@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from prune_bench.callbacks.factors import (
     factorise_layers,
     find_matrices,
     forget_moments,
+    name_factors,
     once_built,
 )
 from prune_bench.compaction import with_ranks
@@ -113,7 +115,8 @@ class FactorPruning(PruningCallback):
             self._dense = checkpoint
 
     def export(self, model: nn.Module) -> nn.Module:
-        return with_ranks(model, self.ranks)
+        kept = with_ranks(model, self.ranks)
+        return kept if kept is not model else name_factors(copy.deepcopy(model))
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self._step, "ranks": self.ranks, "achieved": self._achieved}
