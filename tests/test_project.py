@@ -103,11 +103,11 @@ def test_pins_hold_the_build_backend_and_the_last_pair_of_torch_and_torchaudio()
     assert pin_of("torch").rpartition(".")[0] == pin_of("torchaudio").rpartition(".")[0] == "2.11"
 
 
-@pytest.mark.parametrize("release", ["2.6.2", "2.6.3"])
-def test_compromised_releases_of_lightning_are_out_of_range(release):
-    (requirement,) = [requirement for requirement in declared() if requirement.name == "lightning"]
+@pytest.mark.parametrize(("name", "release"), [("lightning", "2.6.2"), ("lightning", "2.6.3"), ("torch", "2.15.0")])
+def test_releases_that_are_compromised_or_do_not_work_are_out_of_range(name, release):
+    (requirement,) = [requirement for requirement in declared() if requirement.name == name]
     assert not requirement.specifier.contains(release)
-    assert requirement.specifier.contains(pin_of("lightning"))
+    assert requirement.specifier.contains(pin_of(name))
 
 
 def test_setup_installs_hashed_wheels_alone_and_the_project_offline(tmp_path):
