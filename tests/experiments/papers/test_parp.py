@@ -216,8 +216,8 @@ def test_a_command_chooses_languages_and_sparsities_and_its_rows_remember():
 @pytest.mark.parametrize(("words", "message"), [
     (["languages=n"], "unknown value for languages: 'n'"), (["task=transducer"], "leave out task="),
     (["corpus.labels=1h"], r"leave out corpus\.labels="),
-    (["corpus=librispeech"], r"corpus\.language=es: librispeech is English; add for example corpus=commonvoice"),
-    (["corpus=fsdd"], "fsdd is English"),
+    (["corpus=librispeech"], r"corpus\.language=es: librispeech has en alone; add for example corpus=commonvoice"),
+    (["corpus=fsdd"], "fsdd has en alone"),
     (["corpus=manifest", "corpus.root=mine", "languages=de,eo"],
      r"corpus\.root=mine: write \{language\} where the folders of de, eo differ"),
 ])  # fmt: skip
