@@ -204,7 +204,7 @@ def test_rows_are_shown_as_they_finish_finished_ones_first(workers, make_sweep):
     make_sweep("method=svd", "sparsity=0.5").run()
     more = make_sweep(*ARGUMENTS)
     more.run()
-    lines = [line.split() for line in more.display.console.file.getvalue().splitlines() if "test-clean" in line]
+    lines = [line.split() for line in more.display.console.file.getvalue().splitlines() if "training" in line]
     assert [(line[0], line[1]) for line in lines] == [("1/3", "Dense,"), ("2/3", "SVD"), ("3/3", "OMP")]
 
 
