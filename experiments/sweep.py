@@ -19,8 +19,8 @@ from prune_bench.overrides import ALIASES, flat_keys
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.rows.files import read_timing
 from prune_bench.reports.tables.table import table_of
+from prune_bench.sweep.grid import Grid, read_grid
 from prune_bench.sweep.runs.folders import table_folder
-from prune_bench.sweep.runs.grid import Grid, read_grid
 from prune_bench.sweep.sweep import CorpusError, Sweep
 
 USAGE = """\

@@ -15,8 +15,8 @@ import soundfile
 from experiments import sweep
 from experiments.papers import REPORTS
 from prune_bench.config import from_dict
+from prune_bench.sweep.grid import read_grid
 from prune_bench.sweep.runs.folders import run_folder
-from prune_bench.sweep.runs.grid import read_grid
 from prune_bench.sweep.sweep import CorpusError
 
 ROOT = Path(__file__).parents[2]

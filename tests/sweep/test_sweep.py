@@ -8,9 +8,9 @@ from rich.console import Console
 
 from prune_bench.data.corpora.source import SPLITS
 from prune_bench.sweep import sweep
+from prune_bench.sweep.grid import read_grid
 from prune_bench.sweep.launch import processes
 from prune_bench.sweep.runs.folders import run_folder
-from prune_bench.sweep.runs.grid import read_grid
 from prune_bench.sweep.runs.rows import finished_runs, read_row, read_rows, unfinished, write_row
 from prune_bench.sweep.sweep import CorpusError, Sweep
 

@@ -18,8 +18,8 @@ from prune_bench.overrides import override
 from prune_bench.reports.figures.components import kept_by_component
 from prune_bench.reports.rows.cells import DENSE, Cell
 from prune_bench.reports.rows.results import Results
+from prune_bench.sweep.grid import read_grid
 from prune_bench.sweep.runs.dependencies import gradual_run, normalise, run_id
-from prune_bench.sweep.runs.grid import read_grid
 from tests.reports.samples import row
 
 

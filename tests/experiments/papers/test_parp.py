@@ -16,8 +16,8 @@ from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.pages.styles import METHOD_STYLES
 from prune_bench.reports.rows.cells import Cell
 from prune_bench.reports.rows.results import Results
+from prune_bench.sweep.grid import read_grid
 from prune_bench.sweep.runs.dependencies import fine_tunings, normalise, run_id
-from prune_bench.sweep.runs.grid import read_grid
 from tests.reports.samples import row
 
 REPORTS = {**parp.TABLES, **parp.FIGURES}

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from prune_bench.overrides import override
+from prune_bench.sweep.grid import read_grid
 from prune_bench.sweep.launch.plan import plan_runs
 from prune_bench.sweep.runs.folders import run_folder
-from prune_bench.sweep.runs.grid import read_grid
 from prune_bench.sweep.runs.rows import unfinished, write_row
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from prune_bench.pruning.methods import METHODS
-from prune_bench.sweep.runs.grid import read_grid
+from prune_bench.sweep.grid import read_grid
 
 CELLS = [("dense", 0.0), ("continue_ft", 0.0), ("omp", 0.2), ("svd", 0.2)]
 LINES = [{"method": method, "sparsity": sparsity} for method, sparsity in CELLS]
