@@ -14,6 +14,8 @@ class LowRankLinear(nn.Module):
     `transposed` says that the replaced layer held its matrix as (inputs, outputs).
     """
 
+    __jit_ignored_attributes__ = ("weight",)  # the tracer would store the product as a constant
+
     def __init__(self, inputs: int, rank: int, outputs: int, bias: bool = True):
         super().__init__()
         self.down = nn.Linear(inputs, rank, bias=False)

@@ -224,6 +224,12 @@ def test_the_merged_layer_computes_what_its_factors_do(bias):
     torch.testing.assert_close(dense(inputs), layer(inputs))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_factorised_layer_can_be_traced():
+    layer, inputs = LowRankLinear(6, 3, 8), torch.randn(5, 6)
+    torch.testing.assert_close(torch.jit.trace(layer, inputs)(inputs), layer(inputs))
+
+
 def test_a_diverged_matrix_is_named():
     module = Classifier()
     nn.init.constant_(module.layers[2].weight, float("nan"))
