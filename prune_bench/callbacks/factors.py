@@ -127,8 +127,10 @@ def _write_products(module: nn.Module, state: dict[str, Any], prefix: str, _: An
     if hasattr(module, EXPORTED):
         return
     for path, layer in factor_layers(module):
-        if state.pop(f"{prefix}{path}.up.weight", None) is None:  # written before, where two callbacks factorise
+        up = state.get(f"{prefix}{path}.up.weight")
+        if up is None or up is layer.up.weight:  # written by another callback before; or a tracer wants the parameters
             continue
+        del state[f"{prefix}{path}.up.weight"]
         del state[f"{prefix}{path}.down.weight"]
         state[f"{prefix}{path}.weight"] = layer.weight.detach()
         if layer.bias is not None:

@@ -224,10 +224,11 @@ def test_the_merged_layer_computes_what_its_factors_do(bias):
     torch.testing.assert_close(dense(inputs), layer(inputs))
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit")
-def test_a_factorised_layer_can_be_traced():
-    layer, inputs = LowRankLinear(6, 3, 8), torch.randn(5, 6)
-    torch.testing.assert_close(torch.jit.trace(layer, inputs)(inputs), layer(inputs))
+def test_a_tracer_that_asks_for_parameters_gets_the_factors():
+    module = nn.Sequential(nn.Linear(6, 8))
+    factorise_fully(module, "0")
+    assert module.state_dict(keep_vars=True).keys() == dict(module.named_parameters()).keys()
+    assert module.state_dict().keys() == {"0.weight", "0.bias"}
 
 
 def test_a_diverged_matrix_is_named():
