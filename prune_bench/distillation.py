@@ -36,7 +36,8 @@ class LayerwiseDistillation(nn.Module):
             layer.register_forward_hook(lambda _layer, _inputs, output: self._taught.append(output))
 
     def watch(self, encoder: nn.Module) -> None:
-        """Record `encoder`'s block outputs during its training forwards."""
+        """Record `encoder`'s block outputs during its training forwards, and no other's."""
+        self.release()
 
         def start(_encoder: nn.Module, inputs: tuple[Any, ...]) -> None:
             self._inputs, self._student = inputs, []

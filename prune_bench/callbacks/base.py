@@ -3,120 +3,149 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
-from torch.optim import Optimizer
 
 from prune_bench.callbacks.factors import load_factors, save_factors
+from prune_bench.callbacks.handover import Handover
+from prune_bench.callbacks.shortfall import BestCheckpoints, warn
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.method import Method
 
 
-def planned_updates(trainer: Trainer) -> int:
-    """The batches after which a fit steps an optimizer, from its first one to its end.
-
-    Raises:
-        ValueError: the fit has no end.
-    """
+def planned_updates(trainer: Trainer) -> float:
+    """The batches after which a fit steps an optimizer, from its first one to its end; infinite where it has none."""
     total = trainer.estimated_stepping_batches
-    if total == float("inf") or total < 0:
-        raise ValueError("a pruning schedule needs an end: give the Trainer max_steps or max_epochs")
-    return int(total)
+    return math.inf if total < 0 else total
 
 
-def loss_scale(trainer: Trainer, optimizer: Optimizer) -> float:
-    """How much too large gradients are before an optimizer that undoes the scaling of 16-bit losses itself."""
-    scaler = getattr(trainer.precision_plugin, "scaler", None)
-    handled = getattr(optimizer, "_step_supports_amp_scaling", False)
-    return scaler.get_scale() if scaler is not None and handled else 1.0
-
-
-def is_skipped(trainer: Trainer, optimizer: Optimizer) -> bool:
-    """Whether the gradients overflowed under the scaling of 16-bit losses, so that no update will follow."""
-    if getattr(trainer.precision_plugin, "scaler", None) is None:
-        return False
-    moved = (parameter for group in optimizer.param_groups for parameter in group["params"])
-    return any(parameter.grad is not None and not bool(parameter.grad.isfinite().all()) for parameter in moved)
+def no_end(trainer: Trainer) -> str:
+    """Why a fit has no planned end, and what gives it one."""
+    if trainer.max_epochs != -1 and trainer.num_training_batches == math.inf:
+        return "the training data have no length, so that epochs plan no updates: give the Trainer max_steps"
+    return "a pruning schedule needs an end: give the Trainer max_steps or max_epochs"
 
 
 class PruningCallback(Callback):
     """Base of the pruning callbacks: one row of the methods table in one fit.
 
     `sparsity` is the asked fraction, `achieved` the fraction that holds now. Masks, counters and seeds are saved with
-    the Trainer's checkpoints; the module's own keys never change (except where layers are factorised). Updates are
-    counted from the fit's first one, once a batch however many optimizers it steps.
+    the Trainer's checkpoints; the module's own keys never change. Updates are counted from the fit's first one, once a
+    batch however many optimizers it steps. A checkpoint that is loaded outside a fit brings its masks along.
+
+    Raises:
+        RuntimeError: `achieved` or `masks` is read before anything was pruned.
     """
 
     def __init__(self, method: Method, sparsity: float, key: dict[str, Any]):
-        if not 0.0 <= sparsity < 1.0:
-            raise ValueError(
-                f"{type(self).__name__}: sparsity={sparsity}: give the removed fraction, at least 0 and below 1"
-            )
+        given: Any = sparsity
+        if not isinstance(given, Real) or not 0.0 <= sparsity < 1.0:
+            wrong = f"{type(self).__name__}: sparsity={sparsity!r}"
+            raise ValueError(f"{wrong}: give the removed fraction, a number at least 0 and below 1")
         self.method, self.sparsity = method, sparsity
         self._key = {"sparsity": sparsity, **key}
         self._step = 0  # batches after which an optimizer was stepped
-        self._updates = 0  # such batches that the fit will have
+        self._updates: float = 0  # such batches that the fit will have
         self._seen = 0  # the Trainer's own count, of optimizer steps
         self._per_update = 1  # optimizer steps a batch
-        self._best: dict[str, float] = {}
-        self._before = 0.0
+        self._stage: str | None = None  # of the Trainer that runs
+        self._loaded: dict[str, Any] | None = None  # state of a fit elsewhere
+        self._best = BestCheckpoints()
+        self._handover = Handover()
 
     @property
     def state_key(self) -> str:
         return self._generate_state_key(**self._key)
 
+    # What holds now.
+
     @property
     def achieved(self) -> float:
         """The removed fraction of the prunable weights (of their FLOPs where those are the target)."""
-        raise NotImplementedError
+        loaded = self.loaded
+        self._check_pruned(loaded)
+        return self.measure() if loaded is None else loaded["achieved"]
 
     @property
     def masks(self) -> MaskSet:
         """What is kept, by name."""
-        raise NotImplementedError
+        loaded = self.loaded
+        self._check_pruned(loaded)
+        return self.mask_set() if loaded is None else MaskSet(loaded["masks"])
+
+    def _check_pruned(self, loaded: dict[str, Any] | None) -> None:
+        if loaded is None and not self.ready:
+            raise RuntimeError(f"{type(self).__name__} has pruned nothing before trainer.fit")
+
+    @property
+    def loaded(self) -> dict[str, Any] | None:
+        """The state of a checkpoint, or of a fit in other processes, that stands in for a fit here."""
+        if not self.fitting:
+            self._loaded = self._handover.take() or self._loaded
+        return self._loaded
+
+    @property
+    def fitting(self) -> bool:
+        """Whether a fit runs."""
+        return self._stage == "fit"
 
     @property
     def ready(self) -> bool:
         """Whether a fit has begun for this callback: loops that tune a Trainer run before."""
         raise NotImplementedError
 
+    def measure(self) -> float:
+        """The removed fraction in this process."""
+        raise NotImplementedError
+
+    def mask_set(self) -> MaskSet:
+        """The masks in this process."""
+        raise NotImplementedError
+
     def metrics(self) -> dict[str, float]:
         """Scalars for the log."""
         return {"sparsity": self.achieved}
 
-    def plan(self, updates: int) -> None:
-        """Set the schedule of a fit of `updates` updates."""
-        self._updates = updates
-
-    def after_update(self, trainer: Trainer, step: int) -> None:
-        """Act after `step` finished updates."""
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        save_factors(pl_module, checkpoint)
-
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        load_factors(pl_module, checkpoint)
-
     def export(self, model: nn.Module) -> nn.Module:
         """The model to keep after the fit: smaller where the structure allows, else `model` itself."""
         return model
+
+    # A fit.
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._stage = stage
+        if stage == "fit":
+            self._best = BestCheckpoints()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._loaded = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._seen = trainer.global_step
         if self.ready:
             self.plan(self._planned(trainer))
 
-    def _planned(self, trainer: Trainer) -> int:
+    def plan(self, updates: float) -> None:
+        """Set the schedule of a fit of `updates` updates."""
+        self._updates = updates
+
+    def _planned(self, trainer: Trainer) -> float:
         """Updates of this fit from its first one on: those to come, and those made before an interruption."""
         total = planned_updates(trainer)
         if trainer.max_steps > 0:
             total = min(total, math.ceil(trainer.max_steps / self._per_update))
+        if math.isinf(total) and not self.endless:
+            raise ValueError(f"{type(self).__name__}: {no_end(trainer)}")
         return max(0, total - self._seen // self._per_update + self._step)
+
+    @property
+    def endless(self) -> bool:
+        """Whether it can do without a planned end of the fit."""
+        return False
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -130,11 +159,13 @@ class PruningCallback(Callback):
         self._seen = trainer.global_step
         self._step += 1
         self.after_update(trainer, self._step)
-        self._note_best(trainer)
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it from outside
         if every and self._step % every == 0:
             prefix = self._log_prefix(trainer)
             pl_module.log_dict({f"{prefix}/{name}": value for name, value in self.metrics().items()})
+
+    def after_update(self, trainer: Trainer, step: int) -> None:
+        """Act after `step` finished updates."""
 
     def _log_prefix(self, trainer: Trainer) -> str:
         """`prune`, numbered from the second pruning callback of a Trainer on."""
@@ -142,34 +173,73 @@ class PruningCallback(Callback):
         number = pruning.index(self) if self in pruning else 0
         return f"prune{number + 1}" if number else "prune"
 
-    def _note_best(self, trainer: Trainer) -> None:
-        """Remember which sparsity held when a best checkpoint was written: it is seen one update later."""
-        savers = _monitoring(trainer)
-        for saver in savers:
-            self._best.setdefault(saver.best_model_path, self._before)
-        self._before = self.achieved if savers else 0.0
+    # The end.
 
-    def warn_of_shortfall(self, trainer: Trainer, tolerance: float) -> None:
-        """Warn where the fit ended at another sparsity than the asked one, or kept a best checkpoint of another."""
-        name, tolerance = type(self).__name__, tolerance + 1e-9
-        if abs(self.achieved - self.sparsity) > tolerance:
-            rank_zero_warn(
-                f"{name} ended at a sparsity of {self.achieved:.2%}, not at the asked {self.sparsity:.2%}: the fit "
-                f"ended after {self._step} of {self._updates} planned updates"
+    @property
+    def grain(self) -> float:
+        """How far from the asked sparsity whole units may end."""
+        return 0.0
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.warn_of_shortfall(trainer)
+        self._handover.leave(trainer, self.state_dict())
+
+    def warn_of_shortfall(self, trainer: Trainer) -> None:
+        """Warn where the fit ended at another sparsity than the asked one, or kept a best checkpoint of less."""
+        name, asked, tolerance = type(self).__name__, self.sparsity, self.grain + 1e-9
+        if abs(self.achieved - asked) > tolerance:
+            short = self._step < self._updates < math.inf
+            why = f": the fit ended after {self._step} of {self._updates} planned updates" if short else ""
+            warn(f"{name} ended at a sparsity of {self.achieved:.2%}, not at the asked {asked:.2%}{why}")
+        for path, held in self._best.below(trainer, asked - tolerance):
+            warn(
+                f"{name}: the best checkpoint {path} has a sparsity of {held:.2%}, as it was written before the asked "
+                f"{asked:.2%} was reached: monitor a metric logged from then on"
             )
-        for saver in _monitoring(trainer):
-            held = self._best.get(saver.best_model_path, self.achieved)
-            if self.sparsity - held > tolerance:
-                rank_zero_warn(
-                    f"{name}: the best checkpoint {saver.best_model_path} has a sparsity of {held:.2%}, as it was "
-                    f"written before the asked {self.sparsity:.2%} was reached: monitor a metric logged from then on"
-                )
 
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._stage = None
 
-def _monitoring(trainer: Trainer) -> list[ModelCheckpoint]:
-    """The callbacks that keep a best checkpoint, and have one."""
-    savers = (one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint))
-    return [one for one in savers if one.monitor and one.best_model_path]
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stage = None
+
+    # Checkpoints.
+
+    def state_dict(self) -> dict[str, Any]:
+        if (loaded := self.loaded) is not None:
+            return dict(loaded)
+        if not self.ready:
+            return {}
+        return {"step": self._step, "achieved": self.achieved, "masks": dict(self.masks), **self.own_state()}
+
+    def own_state(self) -> dict[str, Any]:
+        """What a fit needs beside counter and masks to go on."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._best.sparsities = dict(state_dict.get("best", {}))
+        if self._stage != "fit":
+            self._loaded = state_dict
+        if self._stage in ("fit", None):
+            self.resume(state_dict)
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on, in the fit that runs or the next one, from a state."""
+        self._step = state["step"]
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        save_factors(pl_module, checkpoint)
+        self.note_best(trainer)
+        if state := checkpoint["callbacks"].get(self.state_key):
+            state["best"] = dict(self._best.sparsities)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        load_factors(pl_module, checkpoint)
+
+    def note_best(self, trainer: Trainer) -> None:
+        """Remember the sparsity of a checkpoint that is being written, if it is the best."""
+        if self.ready:
+            self._best.note(trainer, self.achieved)
 
 
 def check_equal_across_ranks(trainer: Trainer, masks: MaskSet) -> None:

@@ -44,16 +44,18 @@ def masked(pairs: Pairs) -> Iterator[None]:
 
 class MaskedCheckpoints:
     """Wraps a module's `on_save_checkpoint`, the last hook before any checkpoint is written, also of weights alone and
-    of averaged weights: the state that is written has zeros where `pairs()` says so.
+    of averaged weights: the state that is written has zeros where `pairs()` says so. `written` is called first. A copy
+    of the module has a copy of this that does nothing.
     """
 
-    def __init__(self, module: LightningModule, pairs: Callable[[], Pairs]):
-        self.module, self.pairs = module, pairs
+    def __init__(self, module: LightningModule, pairs: Callable[[], Pairs], written: Callable[[], object]):
+        self.module, self.pairs, self.written = module, pairs, written
         self.inner = module.on_save_checkpoint
         module.__dict__["on_save_checkpoint"] = self
 
     def __call__(self, checkpoint: dict[str, Any]) -> None:
         self.inner(checkpoint)
+        self.written()
         places = names_of(self.module)
         for weight, factor in self.pairs():
             for name in places.get(id(weight), ()):
@@ -63,13 +65,16 @@ class MaskedCheckpoints:
 
     def release(self) -> None:
         """Leave the module as it was, but for what others have wrapped around it since."""
-        self.pairs = tuple
+        self.pairs = self.written = tuple
         outer = self.module.__dict__.get("on_save_checkpoint")
         while isinstance(outer, MaskedCheckpoints) and outer.pairs is tuple:
             del self.module.__dict__["on_save_checkpoint"]
             outer = outer.inner
             if isinstance(outer, MaskedCheckpoints):
                 self.module.__dict__["on_save_checkpoint"] = outer
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "pairs": tuple, "written": tuple}
 
 
 def names_of(module: LightningModule) -> Mapping[int, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import Any
@@ -62,16 +63,25 @@ class GatePruning(PruningCallback):
     def ready(self) -> bool:
         return self._built
 
-    def plan(self, updates: int) -> None:
+    def plan(self, updates: float) -> None:
         super().plan(updates)
         row: Any = self.method
-        self.schedule = row.schedule(self.sparsity, updates, self.knobs)
+        self.schedule = row.schedule(self.sparsity, int(updates), self.knobs)
 
     # Set-up: before a checkpoint is loaded, because the teacher is the model as it was before this fit.
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and not self._built:
-            self._build(find_core(pl_module))
+        super().setup(trainer, pl_module, stage)
+        if stage != "fit":
+            return
+        core: Any = find_core(pl_module)
+        if self._built and self.gating.model is not core:  # a fit of another module
+            self.gating.remove()
+            self._built, self._settled, self._step = False, None, 0
+        if not self._built:
+            self._build(core)
+        if self.teacher is not None:
+            self.teacher.watch(core.encoder)
 
     def _build(self, core: Any) -> None:
         if not hasattr(core, "cost_terms"):
@@ -92,24 +102,23 @@ class GatePruning(PruningCallback):
         if self.weight > 0:
             # Before the gates: a copy of the gated encoder would be gated with it.
             self.teacher = LayerwiseDistillation(core.encoder, core.encoder.arch.width, self.knobs.distillation_side)
-            self.teacher.watch(core.encoder)
             self.optimizers.append(optimizer(self.teacher.transform.parameters()))
         self.gating = Gating(core, self.gated)
         self.gating.set({})
         self._built = True
 
     def _check_feasible(self) -> None:
-        nothing = {group.name: torch.zeros(group.size) for group in self.groups}
-        floor = float(total_cost(self.terms, kept_counts(self.all_groups, nothing)))
-        if floor > (1 - self.sparsity) * self.dense_cost:
+        most = self._saved({group.name: torch.zeros(group.size) for group in self.groups})
+        if most < self.sparsity:
             raise Infeasible(
-                f"removing every unit of {', '.join(self.gate_kinds)} saves {1 - floor / self.dense_cost:.1%}, "
-                f"less than the asked {self.sparsity:.1%}"
+                f"removing every unit of {', '.join(self.gate_kinds)} saves {most:.1%}, less than the asked "
+                f"{self.sparsity:.1%}"
             )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.precision == "16-mixed":
             raise ValueError("L0 adds to the loss before it is scaled: use precision bf16-mixed or 32-true")
+        super().on_fit_start(trainer, pl_module)
         if self.teacher is not None:
             self.teacher.to(pl_module.device)
 
@@ -164,6 +173,7 @@ class GatePruning(PruningCallback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.teacher is not None:
             self.teacher.release()
+        super().on_fit_end(trainer, pl_module)
 
     # Masks.
 
@@ -172,10 +182,9 @@ class GatePruning(PruningCallback):
         return 1 - total_cost(self.terms, kept_counts(self.all_groups, self.gates.probabilities())) / self.dense_cost
 
     def _chosen_masks(self) -> MaskSet:
-        adjustable = "ffn" if "ffn" in self.gate_kinds else self.gate_kinds[0]
         budget = (1 - self.sparsity) * self.dense_cost
         masks = self.gates.expected_masks()
-        return meet_budget(masks, self.gates.scores(), self.all_groups, self.terms, budget, adjustable)
+        return meet_budget(masks, self.gates.scores(), self.all_groups, self.terms, budget, self._adjustable)
 
     def _fix_masks(self, trainer: Trainer) -> None:
         """Fold the soft gates into the weights; from here on the masks are 0 or 1 and do not change."""
@@ -186,13 +195,28 @@ class GatePruning(PruningCallback):
         self.gating.set(self._settled)
         check_equal_across_ranks(trainer, self._settled)
 
-    @property
-    def masks(self) -> MaskSet:
+    def mask_set(self) -> MaskSet:
         return self._settled if self._settled is not None else self._chosen_masks()
 
+    def measure(self) -> float:
+        return self._saved(self.mask_set())
+
+    def _saved(self, masks: Mapping[str, Tensor]) -> float:
+        """The removed fraction of the cost."""
+        return 1 - float(total_cost(self.terms, kept_counts(self.all_groups, masks))) / self.dense_cost
+
     @property
-    def achieved(self) -> float:
-        return 1 - float(total_cost(self.terms, kept_counts(self.all_groups, self.masks))) / self.dense_cost
+    def grain(self) -> float:
+        """What one unit of the kind that is trimmed to the budget costs at most."""
+        return max(
+            self._saved({group.name: (torch.arange(group.size) > 0).float()})
+            for group in self.groups
+            if group.kind == self._adjustable
+        )
+
+    @property
+    def _adjustable(self) -> str:
+        return "ffn" if "ffn" in self.gate_kinds else self.gate_kinds[0]
 
     def metrics(self) -> dict[str, float]:
         multipliers = {"lambda1": self.constraint.linear.item(), "lambda2": self.constraint.quadratic.item()}
@@ -206,9 +230,8 @@ class GatePruning(PruningCallback):
     def export(self, model: nn.Module) -> nn.Module:
         return compact(model, self.masks)
 
-    def state_dict(self) -> dict[str, Any]:
+    def own_state(self) -> dict[str, Any]:
         return {
-            "step": self._step,
             "gates": self.gates.state_dict(),
             "constraint": self.constraint.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -216,16 +239,17 @@ class GatePruning(PruningCallback):
             "settled": dict(self._settled) if self._settled is not None else None,
         }
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._step = state_dict["step"]
-        self.gates.load_state_dict(state_dict["gates"])
-        self.constraint.load_state_dict(state_dict["constraint"])
-        for optimizer, state in zip(self.optimizers, state_dict["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
+    def resume(self, state: dict[str, Any]) -> None:
+        if not self._built:
+            return
+        super().resume(state)
+        self.gates.load_state_dict(state["gates"])
+        self.constraint.load_state_dict(state["constraint"])
+        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
         if self.teacher is not None:
-            self.teacher.load_state_dict(state_dict["distillation"])
-        if state_dict["settled"] is not None:
-            self._settled = MaskSet(state_dict["settled"])
+            self.teacher.load_state_dict(state["distillation"])
+        self._settled = None if state["settled"] is None else MaskSet(state["settled"])
 
 
 @dataclass(eq=False, repr=False)

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from prune_bench.callbacks.base import (
-    PruningCallback,
-    check_equal_across_ranks,
-    is_skipped,
-    loss_scale,
-)
+from prune_bench.callbacks.base import check_equal_across_ranks
 from prune_bench.callbacks.bindings import bind_structure
 from prune_bench.callbacks.calibration import run_batches
-from prune_bench.callbacks.checkpoints import MaskedCheckpoints, masked, put_back, removed_values
+from prune_bench.callbacks.checkpoints import MaskedCheckpoints, Pairs, put_back, removed_values
+from prune_bench.callbacks.evaluation import MaskedEvaluation
 from prune_bench.callbacks.factors import once_built
+from prune_bench.callbacks.optimizers import clear_moments, is_skipped, loss_scale
 from prune_bench.pruning import Infeasible
 from prune_bench.pruning.allocation import ALLOCATIONS
 from prune_bench.pruning.knobs import Knobs
@@ -33,10 +31,11 @@ from prune_bench.pruning.pruner import Pruner
 from prune_bench.pruning.schedules import Consecutive, OneShot, Schedule
 from prune_bench.pruning.targets import Patterns, describe_coverage, find_core, find_targets
 
-Kept = tuple[int, dict[str, Tensor], MaskSet]
+Kept = tuple[int, dict[str, Tensor], dict[str, Tensor]]
+LONG = 1 << 20  # updates; what is the same after twice as many needs no end
 
 
-class MaskPruning(PruningCallback):
+class MaskPruning(MaskedEvaluation):
     """Prunes by the masks of a method's row.
 
     `structure` is "weights" (single ones, any LightningModule), "weights+biases" (those of their layers too),
@@ -76,13 +75,21 @@ class MaskPruning(PruningCallback):
         self._saving: MaskedCheckpoints | None = None
         self._origin: dict[str, Tensor] = {}
         self._kept: dict[float, Kept] = {}
-        self._inside: Any = None
 
     # What is known without a fit.
 
     def schedule(self, updates: int) -> Schedule:
         """The schedule of a fit of `updates` updates."""
-        return self.method.schedule(self.sparsity, updates, self.knobs)
+        try:
+            return self.method.schedule(self.sparsity, updates, self.knobs)
+        except ValueError as error:
+            raise ValueError(f"{type(self).__name__}: {error}") from None
+
+    @property
+    def endless(self) -> bool:
+        revival = self.method.revival
+        exchanges = revival.acts(LONG - 1, LONG) and not revival.acts(2 * LONG, LONG)
+        return not exchanges and self.schedule(LONG) == self.schedule(2 * LONG)
 
     def choose(self, module: nn.Module) -> MaskSet:
         """The mask of `sparsity` that the weights of `module` give as they are."""
@@ -92,20 +99,22 @@ class MaskPruning(PruningCallback):
     @property
     def pruner(self) -> Pruner:
         if self._pruner is None:
-            raise RuntimeError(f"{type(self).__name__} has no mask before trainer.fit")
+            raise RuntimeError(f"{type(self).__name__} has pruned nothing before trainer.fit")
         return self._pruner
 
     @property
     def ready(self) -> bool:
         return self._pruner is not None
 
-    @property
-    def achieved(self) -> float:
+    def measure(self) -> float:
         return self.pruner.achieved
 
-    @property
-    def masks(self) -> MaskSet:
+    def mask_set(self) -> MaskSet:
         return self.pruner.masks
+
+    @property
+    def grain(self) -> float:
+        return self.pruner.structure.grain
 
     def metrics(self) -> dict[str, float]:
         return {"sparsity": self.achieved, "churn": self.pruner.churn}
@@ -113,6 +122,8 @@ class MaskPruning(PruningCallback):
     # The beginning of a fit.
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        self._settle()
         if stage == "fit":
             once_built(pl_module, self._prepare)
 
@@ -123,24 +134,46 @@ class MaskPruning(PruningCallback):
         self.binding.prepare(module)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        structure, before = self.binding.bind(pl_module), self._pruner
+        structure, name = self.binding.bind(pl_module), type(self).__name__
         if self.sparsity > structure.most:
-            raise Infeasible(f"at most {structure.most:.1%} can be removed so, less than the asked {self.sparsity:.1%}")
+            most = f"at most {structure.most:.1%} can be removed so, less than the asked {self.sparsity:.1%}"
+            raise Infeasible(f"{name}: {most}")
+        before, asked = self._held()
+        super().on_fit_start(trainer, pl_module)
         self._pruner = self._make_pruner(structure)
         self._pruner.batches = partial(
             run_batches, trainer, pl_module, self.calibration_data, self.knobs.calibration_batches
         )
-        self._saving, self._best = MaskedCheckpoints(pl_module, self._hidden), {}
+        self._saving = MaskedCheckpoints(pl_module, self.pairs, partial(self.note_best, trainer))
         if self._restored is not None:
             self._restore()
             return
-        self._step, self._seen = 0, trainer.global_step
+        self._step, self._seen, self._kept = 0, trainer.global_step, {}
         self.plan(self._planned(trainer))
-        if before is not None and self._pruner.carries(before.masks):
-            self._pruner.masks, self._pruner.asked = before.masks, before.asked
+        self._check_mask()
+        if self._pruner.carries(before):
+            self._pruner.masks, self._pruner.asked = before, asked
         if self.method.compensation.rewinds:
             self._origin = {name: value.detach().clone() for name, value in _tensors(pl_module)}
         self._draw_if_due(trainer, 0)
+
+    def _held(self) -> tuple[MaskSet, float]:
+        """Masks and asked sparsity of a fit before this one."""
+        if (loaded := self.loaded) is not None:
+            return MaskSet(loaded["masks"]), loaded["pruner"]["asked"]
+        return (self._pruner.masks, self._pruner.asked) if self._pruner is not None else (MaskSet(), 0.0)
+
+    def _check_mask(self) -> None:
+        if self.mask is None:
+            return
+        structure, schedule = self.pruner.structure, self.pruner.schedule
+        asked = schedule.sparsity_at(next(step for step in count() if schedule.is_update_step(step)))
+        held = structure.achieved(MaskSet(self.mask))
+        if abs(held - asked) > structure.grain + 1e-9:
+            raise ValueError(
+                f"{type(self).__name__}: mask removes {held:.2%}, not the {asked:.2%} with which the fit begins: draw "
+                "the mask at that sparsity"
+            )
 
     def _make_pruner(self, structure: Any) -> Pruner:
         row: Any = self.method
@@ -155,9 +188,10 @@ class MaskPruning(PruningCallback):
             knobs=self.knobs,
         )
 
-    def plan(self, updates: int) -> None:
+    def plan(self, updates: float) -> None:
         super().plan(updates)
-        self.pruner.updates, self.pruner.schedule = self._updates, self.schedule(self._updates)
+        self.pruner.updates = LONG if math.isinf(updates) else int(updates)
+        self.pruner.schedule = self.schedule(self.pruner.updates)
 
     # One update.
 
@@ -179,42 +213,31 @@ class MaskPruning(PruningCallback):
             self.keep(trainer.lightning_module, step, schedule.ends[step])
 
     def _draw_if_due(self, trainer: Trainer, step: int) -> None:
-        before = self.masks
+        before = self.pruner.masks
         if not self.pruner.update(step):
             return
-        check_equal_across_ranks(trainer, self.masks)
+        masks = self.pruner.masks
+        check_equal_across_ranks(trainer, masks)
         if self.method.compensation.rewinds and step:
             self._rewind(trainer)
         elif self.method.revival.clears:
-            self._clear_moments(trainer, before)
+            clear_moments(trainer.optimizers, self.pruner.structure, before, masks)
 
     def _rewind(self, trainer: Trainer) -> None:
         with torch.no_grad():
             for name, value in _tensors(trainer.lightning_module):
                 value.copy_(self._origin[name])
-        self.pruner.structure.apply(self.masks)
+        self.pruner.structure.apply(self.pruner.masks)
         for optimizer in trainer.optimizers:
             optimizer.state.clear()
-
-    def _clear_moments(self, trainer: Trainer, before: MaskSet) -> None:
-        """Zero what optimizers remember of removed and of regrown entries; all of what was given other values."""
-        structure = self.pruner.structure
-        lasting = {name: mask & before[name] if name in before else mask for name, mask in self.masks.items()}
-        for optimizer in trainer.optimizers:
-            for parameter in structure.replaced:
-                optimizer.state.pop(parameter, None)
-            for parameter, factor in structure.factors(lasting):
-                for moment in optimizer.state.get(parameter, {}).values():
-                    if isinstance(moment, Tensor) and moment.shape == parameter.shape:
-                        moment.mul_(factor.to(moment.device))
 
     # Models on the way.
 
     def keep(self, module: nn.Module, step: int, size: float) -> None:
         """Remember the model as it is at one of the sizes that a run delivers on its way."""
-        self.pruner.structure.apply(self.masks)
+        self.pruner.structure.apply(self.pruner.masks)
         state = {name: value.detach().cpu().clone() for name, value in _tensors(find_core(module))}
-        self._kept[size] = (step, state, MaskSet(self.masks))
+        self._kept[size] = (step, state, dict(self.pruner.masks))
 
     def export_sizes(self, model: nn.Module) -> dict[float, tuple[int, nn.Module]]:
         """By size, the updates made and the model as it was then, to keep like `export`'s."""
@@ -227,40 +250,6 @@ class MaskPruning(PruningCallback):
             kept[size] = step, self.binding.export(then, masks)
         return kept
 
-    # Evaluation sees the mask, batch by batch: others exchange weights between the batches and the ends of a loop.
-
-    def _enter(self, trainer: Trainer) -> None:
-        if self._pruner is None or not self.masks:
-            return
-        averaged = (WeightAveraging, StochasticWeightAveraging)
-        exchanged = any(isinstance(one, averaged) for one in trainer.callbacks)  # type: ignore[attr-defined]
-        if exchanged or not self.method.revival.holds:
-            self._inside = masked(list(self.pruner.structure.factors(self.masks)))
-            self._inside.__enter__()
-
-    def _leave(self) -> None:
-        if self._inside is not None:
-            self._inside.__exit__(None, None, None)
-            self._inside = None
-
-    def on_validation_batch_start(self, trainer: Trainer, *arguments: Any) -> None:
-        self._enter(trainer)
-
-    def on_validation_batch_end(self, *arguments: Any) -> None:
-        self._leave()
-
-    def on_test_batch_start(self, trainer: Trainer, *arguments: Any) -> None:
-        self._enter(trainer)
-
-    def on_test_batch_end(self, *arguments: Any) -> None:
-        self._leave()
-
-    def on_predict_batch_start(self, trainer: Trainer, *arguments: Any) -> None:
-        self._enter(trainer)
-
-    def on_predict_batch_end(self, *arguments: Any) -> None:
-        self._leave()
-
     # The end.
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -272,51 +261,55 @@ class MaskPruning(PruningCallback):
         self.pruner.finish(self._step)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.pruner.structure.apply(self.masks)
-        self.warn_of_shortfall(trainer, self.pruner.structure.grain)
-        self._release()
+        self._settle()
+        super().on_fit_end(trainer, pl_module)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._settle()
+        super().teardown(trainer, pl_module, stage)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._leave()
-        self._release()
+        if self._pruner is not None:
+            self._pruner.release()
+        super().on_exception(trainer, pl_module, exception)
 
-    def _release(self) -> None:
+    def _settle(self) -> None:
+        """Leave the module of a fit, also of an interrupted one, as its masks say."""
         if self._pruner is not None:
             self._pruner.release()
         if self._saving is not None:
+            if self.pruner.masks:
+                self.pruner.structure.apply(self.pruner.masks)
             self._saving.release()
-            self._saving = None
+            self._saving = self.pruner.batches = None
 
     def export(self, model: nn.Module) -> nn.Module:
         return self.binding.export(model, self.masks)
 
     # Checkpoints.
 
-    def _hidden(self) -> list[tuple[Tensor, Tensor]]:
-        """Parameters that hold values where their masks have zeros, with the masks."""
-        return list(self.pruner.structure.factors(self.masks)) if self._pruner is not None and self.masks else []
+    def pairs(self) -> Pairs:
+        if self._pruner is None or not (self.ready and self.masks):
+            return []
+        return list(self.pruner.structure.factors(self.masks))
 
-    def state_dict(self) -> dict[str, Any]:
-        if self._pruner is None:
-            return {"step": 0, "pruner": None}
-        under = removed_values(self._hidden()) if not self.method.revival.holds else []
-        return {
-            "step": self._step, "pruner": self.pruner.state_dict(), "under": under, "kept": self._kept,
-            "origin": self._origin,
-        }  # fmt: skip
+    def own_state(self) -> dict[str, Any]:
+        hidden = removed_values(self.pairs()) if self.fitting and not self.method.revival.holds else []
+        return {"pruner": self.pruner.state_dict(), "under": hidden, "kept": self._kept, "origin": self._origin}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._restored = state_dict if state_dict["pruner"] is not None else None
-        if self._restored is not None and self._saving is not None:  # a tuner goes back to where it began
+    def resume(self, state: dict[str, Any]) -> None:
+        self._restored = state
+        if self._saving is not None:  # a tuner goes back to where it began
             self._restore()
 
     def _restore(self) -> None:
         state: Any = self._restored
-        self._step, self._origin, self._restored = state["step"], state["origin"], None
-        self._kept = {size: (step, then, MaskSet(masks)) for size, (step, then, masks) in state["kept"].items()}
+        super().resume(state)
+        self._origin, self._kept, self._restored = state["origin"], state["kept"], None
         self.pruner.load_state_dict(state["pruner"])
         if state["under"]:
-            put_back(self._hidden(), state["under"])
+            put_back(self.pairs(), state["under"])
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from prune_bench.callbacks.masking import MaskPruning
-from prune_bench.pruning.criteria import CRITERIA
+from prune_bench.pruning.criteria import CRITERIA, magnitude
 from prune_bench.pruning.knobs import Knobs, set_knobs
 from prune_bench.pruning.method import Method
 from prune_bench.pruning.methods import METHODS
@@ -44,12 +44,16 @@ class _Named(MaskPruning):
         """Its own arguments as knobs."""
         return {}
 
+    called: ClassVar[Mapping[str, str]] = {}  # knobs whose argument has another name
+
     def __post_init__(self) -> None:
         name = type(self).__name__
         row = replace(self.row(), kinds=self.kinds)
         if self.criterion is not None:
-            if self.criterion not in CRITERIA:
-                raise ValueError(f"{name}: criterion={self.criterion!r}: choose {', '.join(CRITERIA)}")
+            own: Any = row.criterion
+            choices = CRITERIA if own is magnitude else [own.label]
+            if self.criterion not in choices:
+                raise ValueError(f"{name}: criterion={self.criterion!r}: choose {', '.join(choices)}")
             row = replace(row, criterion=CRITERIA[self.criterion])
         general = {
             "structure": self.structure, "allocation": self.allocation, "calibration_batches": self.calibration_batches,
@@ -59,7 +63,7 @@ class _Named(MaskPruning):
         super().__init__(
             row,
             self.sparsity,
-            set_knobs(Knobs(), tuple(values), values, f"{name}: "),
+            set_knobs(Knobs(), tuple(values), values, f"{name}: ", self.called),
             include=self.include,
             exclude=self.exclude,
             convolutions=self.convolutions,
@@ -105,6 +109,8 @@ class IMP(_Named):
     step: str = "original10"
     final: float = 0.5
 
+    called: ClassVar[Mapping[str, str]] = {"imp_step": "step"}
+
     def chosen(self) -> dict[str, Any]:
         return {"imp_step": self.step, "final": self.final}
 
@@ -133,6 +139,13 @@ class PARP(_Named):
     start: float | None = None
     ramp: float = 0.6
 
+    called: ClassVar[Mapping[str, str]] = {"progress": "ramp"}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start is not None and self.start > self.sparsity:
+            raise ValueError(f"PARP: start={self.start} is above sparsity={self.sparsity}, to which it rises")
+
     def row(self) -> Method:
         return METHODS["parp" if self.start is None else "parp_p"]
 
@@ -149,6 +162,8 @@ class Taylor(_Named):
     """
 
     at: float = 0.1
+
+    called: ClassVar[Mapping[str, str]] = {"calibration": "at"}
 
     def chosen(self) -> dict[str, Any]:
         return {"calibration": self.at}
@@ -170,7 +185,11 @@ class Gradual(_Named):
     interval: float = 0.01
     sizes: Sequence[float] = ()
 
+    called: ClassVar[Mapping[str, str]] = {"progress": "ramp", "intermediate": "sizes"}
+
     def chosen(self) -> dict[str, Any]:
+        if wrong := [size for size in self.sizes if not 0.0 < size < self.sparsity]:
+            raise ValueError(f"Gradual: sizes={wrong[0]}: give sparsities above 0 and below sparsity={self.sparsity}")
         sizes = "+".join(f"{size:g}" for size in self.sizes)
         return {"progress": self.ramp, "interval": self.interval, "intermediate": sizes}
 
@@ -187,6 +206,8 @@ class GraNet(_Named):
     ramp: float = 0.6
     interval: float = 0.01
     swap: float = 0.5
+
+    called: ClassVar[Mapping[str, str]] = {"progress": "ramp"}
 
     def chosen(self) -> dict[str, Any]:
         return {"progress": self.ramp, "interval": self.interval, "swap": self.swap}

@@ -68,7 +68,7 @@ class Gating:
     """
 
     def __init__(self, model: nn.Module, groups: Sequence[UnitGroup]):
-        self.groups = list(groups)
+        self.model, self.groups = model, list(groups)
         self.parameters = dict(model.named_parameters())
         self.values: dict[str, Tensor] = {}
         self.kept: dict[str, int] = {}

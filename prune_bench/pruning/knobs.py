@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any, TypedDict
@@ -24,6 +24,17 @@ def within(default: float, low: float, high: float, open_low: bool = False, open
 def above(default: float, low: float) -> Any:
     """A number larger than `low`."""
     return field(default=default, metadata={"check": lambda v: None if v > low else f"give a number above {low:g}"})
+
+
+def spacing() -> Any:
+    """How often: a whole number of updates from 1 on, a fraction of the fit below 1."""
+
+    def check(value: Any) -> str | None:
+        if not value > 0:
+            return "give a number above 0"
+        return None if value < 1 or value == int(value) else "give a whole number of updates, or a fraction below 1"
+
+    return field(default=0.01, metadata={"check": check})
 
 
 def optional(low: float, high: float) -> Any:
@@ -74,7 +85,7 @@ class Knobs:
     allocation: str = among("", ("", "global", "uniform"))
     at: float = within(0.0, 0, 1)
     calibration: float = within(0.1, 0, 1)
-    interval: float = above(0.01, 0)
+    interval: float = spacing()
     start: float | None = optional(0, 1)
     progress: float = within(0.6, 0, 1)
     intermediate: str = field(default="", metadata={"check": _check_sparsities})
@@ -131,8 +142,10 @@ class KnobOptions(TypedDict, total=False):
     distillation_side: str
 
 
-def set_knobs(knobs: Knobs, names: Sequence[str], values: Any, owner: str) -> Knobs:
-    """A copy with other values, each one of `names` and allowed.
+def set_knobs(
+    knobs: Knobs, names: Sequence[str], values: Any, owner: str, called: Mapping[str, str] | None = None
+) -> Knobs:
+    """A copy with other values, each one of `names` and allowed. `called` are other names of knobs, for messages.
 
     Raises:
         TypeError: a name that `owner` does not have, with the nearest one that it has.
@@ -144,16 +157,18 @@ def set_knobs(knobs: Knobs, names: Sequence[str], values: Any, owner: str) -> Kn
             hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(names) or 'none'}"
             raise TypeError(f"{owner} has no option {name!r}: {hint}")
     changed = replace(knobs, **values)
-    check_knobs(changed, owner, names)
+    check_knobs(changed, owner, names, called)
     return changed
 
 
-def check_knobs(knobs: Knobs, owner: str, names: Sequence[str] | None = None) -> None:
+def check_knobs(
+    knobs: Knobs, owner: str, names: Sequence[str] | None = None, called: Mapping[str, str] | None = None
+) -> None:
     """Raise ValueError, naming `owner` and the knob, for a value that is not allowed."""
     for one in fields(knobs):
         value, check = getattr(knobs, one.name), one.metadata.get("check")
         if check and (names is None or one.name in names) and (wrong := check(value)):
-            raise ValueError(f"{owner}{one.name}={value}: {wrong}")
+            raise ValueError(f"{owner}{(called or {}).get(one.name, one.name)}={value}: {wrong}")
 
 
 def read_sparsities(text: str, below: float = 1.0) -> list[float]:
