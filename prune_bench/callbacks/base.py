@@ -16,6 +16,8 @@ from prune_bench.callbacks.shortfall import BestCheckpoints, warn
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.method import Method
 
+LONG = 1 << 20  # updates
+
 
 def planned_updates(trainer: Trainer) -> float:
     """The batches after which a fit steps an optimizer, from its first one to its end; infinite where it has none."""
@@ -134,7 +136,11 @@ class PruningCallback(Callback):
         self._updates = updates
 
     def _planned(self, trainer: Trainer) -> float:
-        """Updates of this fit from its first one on: those to come, and those made before an interruption."""
+        """Updates of this fit from its first one on: those to come, and those made before an interruption. A
+        `fast_dev_run` makes the first ones of a long fit.
+        """
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return LONG
         total = planned_updates(trainer)
         if trainer.max_steps > 0:
             total = min(total, math.ceil(trainer.max_steps / self._per_update))
@@ -181,7 +187,8 @@ class PruningCallback(Callback):
         return 0.0
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.warn_of_shortfall(trainer)
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.warn_of_shortfall(trainer)
         self._handover.leave(trainer, self.state_dict())
 
     def warn_of_shortfall(self, trainer: Trainer) -> None:

@@ -45,11 +45,17 @@ def masked(pairs: Pairs) -> Iterator[None]:
 class MaskedCheckpoints:
     """Wraps a module's `on_save_checkpoint`, the last hook before any checkpoint is written, also of weights alone and
     of averaged weights: the state that is written has zeros where `pairs()` says so. `written` is called first. A copy
-    of the module has a copy of this that does nothing.
+    of the module has a copy of this that does nothing. With `once` it is released when a checkpoint was written.
     """
 
-    def __init__(self, module: LightningModule, pairs: Callable[[], Pairs], written: Callable[[], object]):
-        self.module, self.pairs, self.written = module, pairs, written
+    def __init__(
+        self,
+        module: LightningModule,
+        pairs: Callable[[], Pairs],
+        written: Callable[[], object] = tuple,
+        once: bool = False,
+    ):
+        self.module, self.pairs, self.written, self.once = module, pairs, written, once
         self.inner = module.on_save_checkpoint
         module.__dict__["on_save_checkpoint"] = self
 
@@ -62,6 +68,8 @@ class MaskedCheckpoints:
                 if name in checkpoint["state_dict"]:
                     value = checkpoint["state_dict"][name]
                     checkpoint["state_dict"][name] = value * factor.to(value.device)
+        if self.once:
+            self.release()
 
     def release(self) -> None:
         """Leave the module as it was, but for what others have wrapped around it since."""

@@ -11,6 +11,12 @@ from prune_bench.callbacks.base import PruningCallback
 from prune_bench.callbacks.checkpoints import Pairs, masked
 
 
+def averages(trainer: Trainer) -> bool:
+    """Whether a callback averages weights, and exchanges them."""
+    kinds = (WeightAveraging, StochasticWeightAveraging)
+    return any(isinstance(one, kinds) for one in trainer.callbacks)  # type: ignore[attr-defined]
+
+
 class MaskedEvaluation(PruningCallback):
     """Masks hold within each batch of an evaluation: others exchange weights between the batches and a loop's ends.
 
@@ -24,9 +30,7 @@ class MaskedEvaluation(PruningCallback):
         raise NotImplementedError
 
     def _enter(self, trainer: Trainer) -> None:
-        averaged = (WeightAveraging, StochasticWeightAveraging)
-        exchanged = any(isinstance(one, averaged) for one in trainer.callbacks)  # type: ignore[attr-defined]
-        if exchanged or (self.fitting and not self.method.revival.holds):
+        if averages(trainer) or (self.fitting and not self.method.revival.holds):
             self._inside = masked(self.pairs())
             self._inside.__enter__()
 

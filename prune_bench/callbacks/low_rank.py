@@ -61,16 +61,14 @@ class FactorPruning(PruningCallback):
         self.allocate: Any = ALLOCATIONS[allocation] if allocation else method.allocation
         self.ranks: dict[str, int] = {}
         self._achieved: float | None = None
+        self._grain = 0.0
         self._dense: dict[str, Any] | None = None
 
-    @property
-    def achieved(self) -> float:
-        if self._achieved is None:
-            raise RuntimeError(f"{type(self).__name__} has no ranks before trainer.fit")
+    def measure(self) -> float:
+        assert self._achieved is not None
         return self._achieved
 
-    @property
-    def masks(self) -> MaskSet:
+    def mask_set(self) -> MaskSet:
         return MaskSet()
 
     @property
@@ -78,6 +76,7 @@ class FactorPruning(PruningCallback):
         return self._achieved is not None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
         if stage == "fit":
             once_built(pl_module, self.factorise)
 
@@ -96,6 +95,7 @@ class FactorPruning(PruningCallback):
         factorise_layers(module, self.ranks)
         removed = sum(shapes[name].numel() - rank * sum(shapes[name]) for name, rank in self.ranks.items())
         self._achieved = 1 - (total - removed) / total
+        self._grain = sum(sum(shape) for shape in shapes.values()) / total
 
     def _choose(self, layers: dict[str, Any], budget: int) -> dict[str, int]:
         """The ranks at which factors of these layers hold `budget` numbers, of the layers that they make smaller."""
@@ -105,6 +105,7 @@ class FactorPruning(PruningCallback):
         return {name: rank for name, rank in ranks.items() if rank * sum(shapes[name]) < shapes[name].numel()}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_fit_start(trainer, pl_module)
         if self._dense is not None and self.ranks:
             forget_moments(trainer, self._dense)
         self._dense = None
@@ -114,16 +115,24 @@ class FactorPruning(PruningCallback):
         if trainer.state.fn == "fit" and FACTORS not in checkpoint:
             self._dense = checkpoint
 
+    @property
+    def endless(self) -> bool:
+        return True
+
+    @property
+    def grain(self) -> float:
+        return self._grain  # a rank of every matrix
+
     def export(self, model: nn.Module) -> nn.Module:
         kept = with_ranks(model, self.ranks)
         return kept if kept is not model else name_factors(copy.deepcopy(model))
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"step": self._step, "ranks": self.ranks, "achieved": self._achieved}
+    def own_state(self) -> dict[str, Any]:
+        return {"ranks": self.ranks}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._step = state_dict["step"]
-        self.ranks, self._achieved = state_dict["ranks"], state_dict["achieved"]
+        super().load_state_dict(state_dict)
+        self.ranks = state_dict["ranks"]
 
 
 @dataclass(eq=False, repr=False)

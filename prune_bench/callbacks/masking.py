@@ -15,11 +15,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from prune_bench.callbacks.base import check_equal_across_ranks
+from prune_bench.callbacks.base import LONG, check_equal_across_ranks
 from prune_bench.callbacks.bindings import bind_structure
 from prune_bench.callbacks.calibration import run_batches
 from prune_bench.callbacks.checkpoints import MaskedCheckpoints, Pairs, put_back, removed_values
-from prune_bench.callbacks.evaluation import MaskedEvaluation
+from prune_bench.callbacks.evaluation import MaskedEvaluation, averages
 from prune_bench.callbacks.factors import once_built
 from prune_bench.callbacks.optimizers import clear_moments, is_skipped, loss_scale
 from prune_bench.pruning import Infeasible
@@ -32,7 +32,6 @@ from prune_bench.pruning.schedules import Consecutive, OneShot, Schedule
 from prune_bench.pruning.targets import Patterns, describe_coverage, find_core, find_targets
 
 Kept = tuple[int, dict[str, Tensor], dict[str, Tensor]]
-LONG = 1 << 20  # updates; what is the same after twice as many needs no end
 
 
 class MaskPruning(MaskedEvaluation):
@@ -88,6 +87,7 @@ class MaskPruning(MaskedEvaluation):
     @property
     def endless(self) -> bool:
         revival = self.method.revival
+        # What is the same in a fit of twice as many updates needs no end.
         exchanges = revival.acts(LONG - 1, LONG) and not revival.acts(2 * LONG, LONG)
         return not exchanges and self.schedule(LONG) == self.schedule(2 * LONG)
 
@@ -294,9 +294,14 @@ class MaskPruning(MaskedEvaluation):
             return []
         return list(self.pruner.structure.factors(self.masks))
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        if self._saving is None and averages(trainer):
+            MaskedCheckpoints(pl_module, self.pairs, once=True)
+
     def own_state(self) -> dict[str, Any]:
-        hidden = removed_values(self.pairs()) if self.fitting and not self.method.revival.holds else []
-        return {"pruner": self.pruner.state_dict(), "under": hidden, "kept": self._kept, "origin": self._origin}
+        under = removed_values(self.pairs()) if self._saving is not None and not self.method.revival.holds else []
+        return {"pruner": self.pruner.state_dict(), "under": under, "kept": self._kept, "origin": self._origin}
 
     def resume(self, state: dict[str, Any]) -> None:
         self._restored = state

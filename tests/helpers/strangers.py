@@ -80,7 +80,26 @@ def trainer(folder, *callbacks: lightning.Callback, steps: int = 12, **options) 
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "enable_checkpointing": False,
+        "max_epochs": -1,
     }
     return lightning.Trainer(
-        max_steps=steps, max_epochs=-1, callbacks=list(callbacks), default_root_dir=folder, **{**defaults, **options}
+        max_steps=steps, callbacks=list(callbacks), default_root_dir=folder, **{**defaults, **options}
     )
+
+
+class Graded(Classifier):
+    """Logs the loss, or the number of updates where the earliest is the best, and the zeros that evaluation sees."""
+
+    earliest_is_best = False
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        loss = nn.functional.cross_entropy(self.layers(batch[0]), batch[1])
+        self.log("loss", float(self.global_step) if self.earliest_is_best else loss)
+        self.log("zeros", float((self.watched == 0).float().mean()))
+
+    def test_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        self.validation_step(batch, batch_idx)
+
+
+class FirstIsBest(Graded):
+    earliest_is_best = True
