@@ -93,7 +93,7 @@ def test_a_sparsity_is_reached_or_refused(tmp_path):
 
 
 def test_nothing_is_known_before_a_fit_begins():
-    with pytest.raises(RuntimeError, match=r"LowRank has no ranks before trainer\.fit"):
+    with pytest.raises(RuntimeError, match=r"LowRank has pruned nothing before trainer\.fit"):
         _ = LowRank(0.5).achieved
 
 
