@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from torch import nn
 
 from prune_bench.callbacks.factors import load_factors, save_factors
@@ -17,6 +18,7 @@ from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.method import Method
 
 LONG = 1 << 20  # updates
+SHARDING = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
 
 
 def planned_updates(trainer: Trainer) -> float:
@@ -120,6 +122,11 @@ class PruningCallback(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._stage = stage
+        if stage == "fit" and isinstance(trainer.strategy, SHARDING):
+            kind = type(trainer.strategy).__name__
+            raise ValueError(
+                f"{type(self).__name__}: {kind} shards weights, and masks need them whole: use strategy='ddp'"
+            )
         if stage == "fit":
             self._best = BestCheckpoints()
 

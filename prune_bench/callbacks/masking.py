@@ -31,6 +31,7 @@ from prune_bench.pruning.pruner import Pruner
 from prune_bench.pruning.schedules import Consecutive, OneShot, Schedule
 from prune_bench.pruning.targets import Patterns, describe_coverage, find_core, find_targets
 
+COMPILED = "_orig_mod."  # part of names inside modules that torch.compile wraps
 Kept = tuple[int, dict[str, Tensor], dict[str, Tensor]]
 
 
@@ -168,7 +169,7 @@ class MaskPruning(MaskedEvaluation):
             return
         structure, schedule = self.pruner.structure, self.pruner.schedule
         asked = schedule.sparsity_at(next(step for step in count() if schedule.is_update_step(step)))
-        held = structure.achieved(MaskSet(self.mask))
+        held = structure.achieved(MaskSet(self.pruner.initial or {}))
         if abs(held - asked) > structure.grain + 1e-9:
             raise ValueError(
                 f"{type(self).__name__}: mask removes {held:.2%}, not the {asked:.2%} with which the fit begins: draw "
@@ -184,7 +185,7 @@ class MaskPruning(MaskedEvaluation):
             revival=row.revival.tuned(self.knobs),
             compensation=row.compensation,
             seed=self.seed,
-            initial=self.mask,
+            initial=None if self.mask is None else _renamed(self.mask, structure.shapes()),
             knobs=self.knobs,
         )
 
@@ -315,6 +316,12 @@ class MaskPruning(MaskedEvaluation):
         self.pruner.load_state_dict(state["pruner"])
         if state["under"]:
             put_back(self.pairs(), state["under"])
+
+
+def _renamed(mask: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """A mask under the names of a module that `torch.compile` has wrapped in part, or otherwise."""
+    plain = {name.replace(COMPILED, ""): name for name in names}
+    return {plain.get(name.replace(COMPILED, ""), name): value for name, value in mask.items()}
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

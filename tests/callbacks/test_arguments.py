@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from types import SimpleNamespace
 
 import pytest
+import torch
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 
 from prune_bench.callbacks import IMP, L0, OMP, PARP, RP, Gradual, LowRank, Taylor
 from tests.helpers.strangers import Classifier, loader, trainer
@@ -64,3 +67,20 @@ def test_every_option_stands_in_the_signature_with_a_type(kind):
     assert not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
     with pytest.raises(TypeError, match=rf"{kind.__name__}.*nonsense"):
         kind(0.5, nonsense=True)
+
+
+@pytest.mark.parametrize("strategy", [ModelParallelStrategy, FSDPStrategy])
+@pytest.mark.parametrize("make", [OMP, PARP, LowRank, L0])
+def test_sharded_weights_are_refused_in_a_line(strategy, make):
+    sharded = SimpleNamespace(strategy=strategy())
+    with pytest.raises(ValueError, match=rf"{make.__name__}: {strategy.__name__} shards weights.*use strategy='ddp'"):
+        make(0.5).setup(sharded, Classifier(), "fit")
+
+
+def test_a_mask_fits_a_module_that_is_compiled_in_part(tmp_path):
+    module, mask = Classifier(), OMP(0.5).choose(Classifier())
+    module.layers = torch.compile(module.layers, backend="eager")
+    pruning = OMP(0.5, mask=mask)
+    trainer(tmp_path, pruning, steps=2).fit(module, loader())
+    assert {name.replace("_orig_mod.", "") for name in pruning.masks} == mask.keys()
+    assert torch.equal(module.layers._orig_mod[2].weight == 0, ~mask["layers.2.weight"])
