@@ -74,5 +74,5 @@ def test_a_spawned_fit_brings_back_what_it_did(tmp_path, method):
     else:
         assert pruning.achieved == pruning.masks.sparsity == 0.5
         assert all((module.get_parameter(name)[~mask] == 0).all() for name, mask in pruning.masks.items())
-    assert not pruning._handover.path.exists()
     assert pruning.state_dict()["step"] == 3
+    assert not pruning._handover.path.exists()

@@ -9,7 +9,7 @@ import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.plugins import MixedPrecision
 
-from prune_bench.callbacks import PARP, Gradual, Taylor
+from prune_bench.callbacks import OMP, PARP, Gradual, Taylor
 from prune_bench.compaction import largest_difference
 from prune_bench.config import FitConfig
 from prune_bench.data.text.batches import TextData
@@ -269,7 +269,7 @@ def test_a_killed_run_of_ranks_resumes_to_identical_weights(tmp_path, killed):
 
 def test_ranks_are_chosen_within_a_fit_alone():
     with pytest.raises(ValueError, match="rank components are made when a fit begins"):
-        Taylor(0.5, criterion="magnitude", structure="ranks").choose(make_model())
+        OMP(0.5, structure="ranks").choose(make_model())
 
 
 def test_an_unknown_structure_is_named():
