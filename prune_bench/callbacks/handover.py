@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import uuid
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any
 
 import torch
 from lightning import Trainer
-from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from prune_bench.files import write_file
 
@@ -22,11 +22,11 @@ class Handover:
 
     def __init__(self) -> None:
         self.path = Path(tempfile.gettempdir()) / f"prune-bench-{uuid.uuid4().hex}.pt"
-        self._left = False
+        self._home, self._left = os.getpid(), False
 
     def leave(self, trainer: Trainer, state: dict[str, Any]) -> None:
-        """Write the state, where the fit runs in processes that end with it."""
-        if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher) and trainer.local_rank == 0:
+        """Write the state, where the fit runs in another process than the one that made the callback."""
+        if os.getpid() != self._home and trainer.local_rank == 0:
             write_file(self.path, lambda path: torch.save(state, path), sync=False)
             self._left = True
 
