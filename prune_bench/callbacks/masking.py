@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import count
 from typing import Any
@@ -18,10 +17,10 @@ from torch.optim import Optimizer
 from prune_bench.callbacks.base import LONG, check_equal_across_ranks
 from prune_bench.callbacks.bindings import bind_structure
 from prune_bench.callbacks.calibration import run_batches
-from prune_bench.callbacks.checkpoints import MaskedCheckpoints, Pairs, put_back, removed_values
-from prune_bench.callbacks.evaluation import MaskedEvaluation, averages
+from prune_bench.callbacks.checkpoints import MaskedCheckpoints
 from prune_bench.callbacks.factors import once_built
 from prune_bench.callbacks.optimizers import clear_moments, is_skipped, loss_scale
+from prune_bench.callbacks.saving import SavedMasks, all_tensors
 from prune_bench.pruning import Infeasible
 from prune_bench.pruning.allocation import ALLOCATIONS
 from prune_bench.pruning.knobs import Knobs
@@ -29,13 +28,10 @@ from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.method import Method
 from prune_bench.pruning.pruner import Pruner
 from prune_bench.pruning.schedules import Consecutive, OneShot, Schedule
-from prune_bench.pruning.targets import Patterns, describe_coverage, find_core, find_targets
-
-COMPILED = "_orig_mod."  # part of names inside modules that torch.compile wraps
-Kept = tuple[int, dict[str, Tensor], dict[str, Tensor]]
+from prune_bench.pruning.targets import Patterns, describe_coverage, find_targets
 
 
-class MaskPruning(MaskedEvaluation):
+class MaskPruning(SavedMasks):
     """Prunes by the masks of a method's row.
 
     `structure` is "weights" (single ones, any LightningModule), "weights+biases" (those of their layers too),
@@ -70,11 +66,6 @@ class MaskPruning(MaskedEvaluation):
             raise ValueError(f"{type(self).__name__}: structure={knobs.structure!r} {why}: allocation={allocation}")
         self.binding = bind_structure(knobs.structure, choice, allocation, method.kinds, method.revival.score_side)
         self.knobs, self.mask, self.calibration_data, self.seed = knobs, mask, calibration_data, seed
-        self._pruner: Pruner | None = None
-        self._restored: dict[str, Any] | None = None
-        self._saving: MaskedCheckpoints | None = None
-        self._origin: dict[str, Tensor] = {}
-        self._kept: dict[float, Kept] = {}
 
     # What is known without a fit.
 
@@ -96,16 +87,6 @@ class MaskPruning(MaskedEvaluation):
         """The mask of `sparsity` that the weights of `module` give as they are."""
         structure, generator = self.binding.bind(module), torch.Generator().manual_seed(self.seed)
         return structure.select(self._make_pruner(structure).rank(generator), self.sparsity)
-
-    @property
-    def pruner(self) -> Pruner:
-        if self._pruner is None:
-            raise RuntimeError(f"{type(self).__name__} has pruned nothing before trainer.fit")
-        return self._pruner
-
-    @property
-    def ready(self) -> bool:
-        return self._pruner is not None
 
     def measure(self) -> float:
         return self.pruner.achieved
@@ -155,7 +136,7 @@ class MaskPruning(MaskedEvaluation):
         if self._pruner.carries(before):
             self._pruner.masks, self._pruner.asked = before, asked
         if self.method.compensation.rewinds:
-            self._origin = {name: value.detach().clone() for name, value in _tensors(pl_module)}
+            self._origin = {name: value.detach().clone() for name, value in all_tensors(pl_module)}
         self._draw_if_due(trainer, 0)
 
     def _held(self) -> tuple[MaskSet, float]:
@@ -169,7 +150,7 @@ class MaskPruning(MaskedEvaluation):
             return
         structure, schedule = self.pruner.structure, self.pruner.schedule
         asked = schedule.sparsity_at(next(step for step in count() if schedule.is_update_step(step)))
-        held = structure.achieved(MaskSet(self.pruner.initial or {}))
+        held = structure.achieved(MaskSet(self.mask))
         if abs(held - asked) > structure.grain + 1e-9:
             raise ValueError(
                 f"{type(self).__name__}: mask removes {held:.2%}, not the {asked:.2%} with which the fit begins: draw "
@@ -185,7 +166,7 @@ class MaskPruning(MaskedEvaluation):
             revival=row.revival.tuned(self.knobs),
             compensation=row.compensation,
             seed=self.seed,
-            initial=None if self.mask is None else _renamed(self.mask, structure.shapes()),
+            initial=self.mask,
             knobs=self.knobs,
         )
 
@@ -226,30 +207,11 @@ class MaskPruning(MaskedEvaluation):
 
     def _rewind(self, trainer: Trainer) -> None:
         with torch.no_grad():
-            for name, value in _tensors(trainer.lightning_module):
+            for name, value in all_tensors(trainer.lightning_module):
                 value.copy_(self._origin[name])
         self.pruner.structure.apply(self.pruner.masks)
         for optimizer in trainer.optimizers:
             optimizer.state.clear()
-
-    # Models on the way.
-
-    def keep(self, module: nn.Module, step: int, size: float) -> None:
-        """Remember the model as it is at one of the sizes that a run delivers on its way."""
-        self.pruner.structure.apply(self.pruner.masks)
-        state = {name: value.detach().cpu().clone() for name, value in _tensors(find_core(module))}
-        self._kept[size] = (step, state, dict(self.pruner.masks))
-
-    def export_sizes(self, model: nn.Module) -> dict[float, tuple[int, nn.Module]]:
-        """By size, the updates made and the model as it was then, to keep like `export`'s."""
-        kept: dict[float, tuple[int, nn.Module]] = {}
-        for size, (step, state, masks) in self._kept.items():
-            then = copy.deepcopy(model)
-            with torch.no_grad():
-                for name, value in _tensors(then):
-                    value.copy_(state[name])
-            kept[size] = step, self.binding.export(then, masks)
-        return kept
 
     # The end.
 
@@ -275,56 +237,5 @@ class MaskPruning(MaskedEvaluation):
             self._pruner.release()
         super().on_exception(trainer, pl_module, exception)
 
-    def _settle(self) -> None:
-        """Leave the module of a fit, also of an interrupted one, as its masks say."""
-        if self._pruner is not None:
-            self._pruner.release()
-        if self._saving is not None:
-            if self.pruner.masks:
-                self.pruner.structure.apply(self.pruner.masks)
-            self._saving.release()
-            self._saving = self.pruner.batches = None
-
     def export(self, model: nn.Module) -> nn.Module:
         return self.binding.export(model, self.masks)
-
-    # Checkpoints.
-
-    def pairs(self) -> Pairs:
-        if self._pruner is None or not (self.ready and self.masks):
-            return []
-        return list(self.pruner.structure.factors(self.masks))
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        super().on_save_checkpoint(trainer, pl_module, checkpoint)
-        if self._saving is None and averages(trainer):
-            MaskedCheckpoints(pl_module, self.pairs, once=True)
-
-    def own_state(self) -> dict[str, Any]:
-        under = removed_values(self.pairs()) if self._saving is not None and not self.method.revival.holds else []
-        return {"pruner": self.pruner.state_dict(), "under": under, "kept": self._kept, "origin": self._origin}
-
-    def resume(self, state: dict[str, Any]) -> None:
-        self._restored = state
-        if self._saving is not None:  # a tuner goes back to where it began
-            self._restore()
-
-    def _restore(self) -> None:
-        state: Any = self._restored
-        super().resume(state)
-        self._origin, self._kept, self._restored = state["origin"], state["kept"], None
-        self.pruner.load_state_dict(state["pruner"])
-        if state["under"]:
-            put_back(self.pairs(), state["under"])
-
-
-def _renamed(mask: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """A mask under the names of a module that `torch.compile` has wrapped in part, or otherwise."""
-    plain = {name.replace(COMPILED, ""): name for name in names}
-    return {plain.get(name.replace(COMPILED, ""), name): value for name, value in mask.items()}
-
-
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers of a module, whatever its `state_dict` makes of them."""
-    yield from module.named_parameters()
-    yield from module.named_buffers()

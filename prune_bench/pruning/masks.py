@@ -19,19 +19,21 @@ class Scores:
     """The scores of one tensor, computed a piece at a time, so that no copy of it is ever held.
 
     `score` maps flat pieces of `values` to scores of the same length; what `kept` removes scores below all others.
+    `name` is that of the tensor, for messages.
     """
 
-    def __init__(self, score: Callable[..., Tensor], *values: Tensor, kept: Tensor | None = None):
+    def __init__(self, score: Callable[..., Tensor], *values: Tensor, kept: Tensor | None = None, name: str = ""):
+        self.name = name
         self.score, self.values = score, [value.detach().reshape(-1) for value in values]
         self.shape, self.device = values[0].shape, values[0].device
         self.kept = None if kept is None else kept.to(self.device)
 
     @classmethod
-    def of(cls, scores: Tensor | Scores, kept: Tensor | None) -> Scores:
+    def of(cls, scores: Tensor | Scores, kept: Tensor | None, name: str = "") -> Scores:
         """Scores that are held already, or made a piece at a time, with others kept out."""
         if isinstance(scores, Tensor):
-            return cls(itself, scores, kept=kept)
-        made = cls(scores.score, *scores.values, kept=kept)
+            return cls(itself, scores, kept=kept, name=name)
+        made = cls(scores.score, *scores.values, kept=kept, name=name)
         made.shape = scores.shape
         return made
 
@@ -122,9 +124,10 @@ def _between(scores: Sequence[Scores], low: float, high: float) -> tuple[int, Te
 
 def _bracket(scores: Sequence[Scores], k: int, total: int) -> tuple[float, float]:
     """Two values that almost surely enclose the k-th smallest, from a sample; infinite where it says too little."""
-    for _, piece in (found for score in scores for found in score.pieces()):
+    for score, piece in ((one, piece) for one in scores for _, piece in one.pieces()):
         if bool(piece.sum().isnan()) and bool(piece.isnan().any()):
-            raise ValueError("a score is NaN: the model diverged before it was pruned")
+            place = f" of {score.name}" if score.name else ""
+            raise ValueError(f"a score{place} is NaN: the model diverged before it was pruned")
     stride = round(total ** (1 / 3)) | 1  # as much work on the sample as on the scores that it leaves to rank
     sample = torch.cat([score.part(slice(None, None, stride)).cpu() for score in scores])
     position, margin = round(k / total * len(sample)), 3 * math.isqrt(len(sample)) + 1

@@ -122,7 +122,7 @@ class Weights:
         self.apply = Zeroing(self.factors)
 
     def scores(self, score: Score, kept: Masks = NOTHING) -> Ranked:
-        return {name: Scores.of(score(name, weight), kept.get(name)) for name, weight in self.targets.items()}
+        return {name: Scores.of(score(name, weight), kept.get(name), name) for name, weight in self.targets.items()}
 
     def watch(self) -> None:
         return None
@@ -134,7 +134,7 @@ class Weights:
 
     def rank(self, squares: Mapping[str, Tensor], kept: Masks = NOTHING) -> Ranked:
         return {
-            name: Scores.of(squares.get(name, torch.zeros_like(weight)), kept.get(name))
+            name: Scores.of(squares.get(name, torch.zeros_like(weight)), kept.get(name), name)
             for name, weight in self.targets.items()
         }
 

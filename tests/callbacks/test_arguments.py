@@ -84,3 +84,11 @@ def test_a_mask_fits_a_module_that_is_compiled_in_part(tmp_path):
     trainer(tmp_path, pruning, steps=2).fit(module, loader())
     assert {name.replace("_orig_mod.", "") for name in pruning.masks} == mask.keys()
     assert torch.equal(module.layers._orig_mod[2].weight == 0, ~mask["layers.2.weight"])
+
+
+@pytest.mark.parametrize("kind", [OMP, PARP])
+def test_a_weight_that_is_not_a_number_is_named(tmp_path, kind):
+    module = Classifier()
+    module.layers[4].weight.data[0, 0] = float("nan")
+    with pytest.raises(ValueError, match=r"a score of layers\.4\.weight is NaN"):
+        trainer(tmp_path, kind(0.5)).fit(module, loader())

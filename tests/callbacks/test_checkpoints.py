@@ -102,6 +102,7 @@ def test_an_interrupted_fit_leaves_the_masked_model_to_what_comes_next(tmp_path)
     with pytest.raises(KeyError, match="broken"):
         run.fit(module, loader())
     assert share(module) < 0.5
-    run.test(module, loader(count=8), verbose=False)
+    [seen] = run.test(module, loader(count=8), verbose=False)
     assert share(module) == 0.5
+    assert seen["zeros"] == pytest.approx(float((module.watched == 0).float().mean()))
     assert "on_save_checkpoint" not in vars(module)

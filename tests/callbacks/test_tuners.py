@@ -8,7 +8,7 @@ import sys
 import lightning
 import pytest
 import torch
-from lightning.pytorch.callbacks import BatchSizeFinder
+from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 from lightning.pytorch.tuner import Tuner
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -96,3 +96,22 @@ def test_type_checkers_know_the_options(tmp_path):
     shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
     assert [line.split(":")[1] for line in shown.splitlines() if "error" in line] == ["4", "5"]
     assert 'Unexpected keyword argument "nonsense" for "OMP"' in shown
+
+
+def test_a_finder_between_epochs_changes_nothing_of_what_lies_under_the_mask(tmp_path):
+    class Between(LearningRateFinder):
+        def on_fit_start(self, trainer, pl_module):
+            pass
+
+        def on_train_epoch_start(self, trainer, pl_module):
+            if trainer.current_epoch == 1:
+                self.lr_find(trainer, pl_module)
+
+    ends, start = [], Classifier(rate=0.05).state_dict()
+    for others in ([], [Between(num_training_steps=3, update_attr=False)]):
+        module, pruning = Classifier(rate=0.05), PARP(0.5, interval=100)
+        module.load_state_dict(start)
+        trainer(tmp_path, pruning, *others, steps=-1, max_epochs=3).fit(module, loader())
+        ends.append(module.watched.detach().clone())
+        assert pruning._step == 24
+    assert torch.equal(*ends)
