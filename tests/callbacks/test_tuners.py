@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import lightning
 import pytest
@@ -12,6 +14,7 @@ from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 from lightning.pytorch.tuner import Tuner
 from torch.utils.data import DataLoader, IterableDataset
 
+import prune_bench
 from prune_bench.callbacks import IMP, OMP, PARP, Gradual, LowRank, Taylor
 from tests.helpers.strangers import Classifier, loader, trainer
 
@@ -93,7 +96,8 @@ def test_type_checkers_know_the_options(tmp_path):
         "from prune_bench.callbacks import OMP\n\nOMP(0.5, include=['a'])\nOMP(0.5, nonsense=True)\nOMP(0.5, at='no')\n"
     )
     command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--no-error-summary", "user.py"]
-    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+    found = {**os.environ, "MYPYPATH": str(Path(prune_bench.__file__).parents[1])}
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=found).stdout
     assert [line.split(":")[1] for line in shown.splitlines() if "error" in line] == ["4", "5"]
     assert 'Unexpected keyword argument "nonsense" for "OMP"' in shown
 
