@@ -30,8 +30,9 @@ from prune_bench.files import write_text
 from prune_bench.measurement.size import measure_size
 from prune_bench.overrides import override
 from prune_bench.sweep.runs.dependencies import dense_of, normalise
+from prune_bench.sweep.runs.files import read_lines
 from prune_bench.sweep.runs.folders import cache_folder, run_folder
-from prune_bench.sweep.runs.rows import environment, now, read_rows
+from prune_bench.sweep.runs.rows import environment, now
 from prune_bench.sweep.stages.fits import fit
 from prune_bench.sweep.stages.progress import Reporter
 
@@ -125,7 +126,7 @@ def fit_one(config: Config, corpus: Any) -> dict[str, Any]:
     fit(config, corpus, Reporter(None))
     folder = run_folder(config)
     summary = json.loads((folder / "fit.json").read_text())
-    losses = [row["train/loss"] for row in read_rows(folder / "metrics.jsonl") if "train/loss" in row]
+    losses = [line["train/loss"] for line in read_lines(folder / "metrics.jsonl") if "train/loss" in line]
     kept, dense = (measure_size(load_model(run_folder(one) / "model")) for one in (config, dense_of(config)))
     return {
         "method": config.method,

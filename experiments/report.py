@@ -20,13 +20,14 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.papers import REPORTS
+from prune_bench.families import Row
 from prune_bench.plugins import load_plugins
 from prune_bench.registry import suggest
-from prune_bench.reports.rows.cells import Row
 from prune_bench.reports.rows.files import read_rows, read_timing
 from prune_bench.reports.tables.table import table_of
 
@@ -60,9 +61,17 @@ def report(name: str, options: dict[str, str]) -> list[Path]:
     sources = [Path(folder) for folder in named.split(",")]
     target = Path(options["to"] or tables / sources[-1].resolve().name)
     rows, timing = of_seeds(read_rows(*sources), options["seed"]), read_timing(*sources)
-    made = table_of(rows) if name == RUNS else REPORTS[name]
+    made = table_of(rows) if name == RUNS else of_task(name, rows)
     print(made.text(rows, timing, shutil.get_terminal_size((200, 24)).columns))
     return made.write(rows, timing, target)
+
+
+def of_task(name: str, rows: Sequence[Row]) -> Any:
+    """The report of that name. ValueError where rows are not of the family that it shows."""
+    report, tasks = REPORTS[name], sorted({row["task"] for row in rows})
+    if tasks != [report.task]:
+        raise ValueError(f"{name} shows runs of task={report.task}, these rows are of task={', '.join(tasks)}")
+    return report
 
 
 def of_seeds(rows: Sequence[Row], text: str) -> list[Row]:

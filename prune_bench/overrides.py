@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import is_dataclass
+from functools import cache, reduce
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from prune_bench.choices import check, check_options, choices
@@ -54,6 +56,22 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, list[str]]:
     return overrides
 
 
+@cache
+def schema(kind: Any) -> DictConfig:
+    """The keys of a class of configurations with their types, made once: that takes longer than a run's override."""
+    return OmegaConf.structured(kind)
+
+
+def convert(kind: Any, key: str, value: Any) -> Any:
+    """A value in the type that a dotted key has. ValueError names the key when there is no such value."""
+    try:
+        OmegaConf.update(schema(kind), key, value)
+        typed = OmegaConf.select(schema(kind), key)
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{key}={value}: {str(error).splitlines()[0]}") from None
+    return OmegaConf.to_object(typed) if OmegaConf.is_config(typed) else typed
+
+
 def override(base: Config, values: Mapping[str, Any]) -> Config:
     """A copy of `base` with dotted keys replaced and checked. ValueError names the unknown key or value."""
     known, allowed = flat_keys(base), choices(base)
@@ -66,14 +84,15 @@ def override(base: Config, values: Mapping[str, Any]) -> Config:
             raise ValueError(suggest(key, [*known, *ALIASES], "key"))
         if key in allowed and value not in allowed[key]:
             raise ValueError(suggest(str(value), allowed[key], f"value for {key}:"))
-    merged = OmegaConf.structured(base)
+    config = copy.deepcopy(base)
     for key, value in values.items():
-        try:
-            OmegaConf.update(merged, key, value)
-        except OmegaConfBaseException as error:
-            raise ValueError(f"{key}={value}: {str(error).splitlines()[0]}") from None
-    config = OmegaConf.to_object(merged)
-    assert isinstance(config, Config)
+        *sections, name = key.split(".")
+        place = reduce(getattr, sections, config)
+        typed = convert(type(base), key, value)
+        if isinstance(place, dict):
+            place[name] = typed
+        else:
+            setattr(place, name, typed)
     check(config)
     check_options(config.corpus, values)
     return config

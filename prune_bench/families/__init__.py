@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from prune_bench.config import Config, from_dict
+from prune_bench.config.history import translate
 from prune_bench.families.common import COMMON
 from prune_bench.families.quantities import Quantity
 from prune_bench.families.record import Experiment, Family
+from prune_bench.families.rows import Finished, Row, Unfinished, check_columns
 from prune_bench.registry import Registry, suggest
 
 FAMILIES: Registry[Family] = Registry(
@@ -26,6 +28,10 @@ __all__ = [
     "FAMILIES",
     "Experiment",
     "Family",
+    "Finished",
+    "Row",
+    "Unfinished",
+    "as_row",
     "expand",
     "experiment_of",
     "family_of",
@@ -48,6 +54,18 @@ def experiment_of(config: Config) -> Experiment:
 def read_values(values: Mapping[str, Any]) -> Config:
     """The configuration whose `to_dict` gave `values`, of the class of its family."""
     return from_dict(dict(values), FAMILIES.find(values.get("task", "transducer")).config)
+
+
+def as_row(values: Mapping[str, Any], place: str) -> Row:
+    """A row of any version of this suite, its configuration under the keys of this one.
+
+    Raises:
+        ValueError: it lacks a column or has one of another type; the message names it and `place`.
+    """
+    row = {"task": "transducer", **values}
+    kind = FAMILIES.find(row["task"]).row if row.get("status") == "done" else Unfinished
+    check_columns(row, kind, place)
+    return cast(Row, {**row, "config": translate(row["config"])})
 
 
 def preset(name: str, task: str = "transducer") -> Config:
@@ -75,13 +93,13 @@ def find_quantity(name: str, tasks: Iterable[str] = ()) -> tuple[Quantity, str]:
     raise ValueError(suggest(name, list(known), f"quantity of task={', '.join(tasks)}:"))
 
 
-def expand(names: Iterable[str], row: Mapping[str, Any], kind: str = "test") -> list[str]:
-    """Names of quantities, a `*` in them replaced by each split of that kind that a row has."""
+def expand(names: Iterable[str], row: Finished | None, kind: str = "test") -> list[str]:
+    """Names of quantities, a `*` in them replaced by each split of that kind that a row has; without one, by none."""
     found = []
     for name in names:
         if "*" not in name:
             found.append(name)
             continue
-        splits = row.get(find_quantity(name, [row.get("task", "transducer")])[0].splits, {})
+        splits: Any = row.get(find_quantity(name, [row["task"]])[0].splits, {}) if row else ()
         found += [name.replace("*", split) for split in splits if split.startswith(kind)]
     return found

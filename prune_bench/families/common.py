@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from prune_bench.families.quantities import Quantity, Row, Timing, column
+from prune_bench.families.quantities import Quantity, Timing, column
+from prune_bench.families.rows import Finished
 from prune_bench.pruning.masks import CHANCE
 from prune_bench.pruning.plans import spacing
 
 
-def moved(row: Row, timing: Timing, which: str) -> float | None:
+def moved(row: Finished, timing: Timing, which: str) -> float | None:
     """What of the first mask the final one does not share."""
     return None if "overlap.start" not in row else 1 - row["overlap.start"]
 
 
-def least_overlap(row: Row, timing: Timing, which: str) -> float | None:
+def least_overlap(row: Finished, timing: Timing, which: str) -> float | None:
     """The smallest overlap of a run's mask with those of the other languages and of the pretrained weights."""
     known = timing.get("_overlaps", {}).get(row["run"], {})
     return min((value for other, value in known.items() if other not in (row["run"], CHANCE)), default=None)
 
 
-def chance_overlap(row: Row, timing: Timing, which: str) -> float | None:
+def chance_overlap(row: Finished, timing: Timing, which: str) -> float | None:
     """The overlap of a run's mask with a random one."""
     return timing.get("_overlaps", {}).get(row["run"], {}).get(CHANCE)
 
 
-def rate(row: Row) -> float:
+def rate(row: Finished) -> float:
     """The final fit's peak learning rate: no weight moves further than about this in one update."""
     return row["config"]["final"]["learning_rate"]
 
 
-def reach_of_interval(row: Row, timing: Timing, which: str) -> float:
+def reach_of_interval(row: Finished, timing: Timing, which: str) -> float:
     """How far a weight can move between two re-prunes."""
     return rate(row) * spacing(row["config"]["pruning"]["interval"], row["config"]["final"]["steps"])
 
 
-def reach_of_fit(row: Row, timing: Timing, which: str) -> float:
+def reach_of_fit(row: Finished, timing: Timing, which: str) -> float:
     """How far a weight can move in the final fit."""
     return rate(row) * row["config"]["final"]["steps"]
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-Row = Mapping[str, Any]
+from prune_bench.families.rows import Finished
+
+Columns = Mapping[str, Any]  # a row, of which a family reads what it added
 Timing = Mapping[str, Any]
 Counts = tuple[ArrayLike, ArrayLike]  # what a ratio sums above and below, both by utterance
 
@@ -33,8 +35,8 @@ class Quantity:
 
     title: str
     group: str = ""
-    read: Callable[[Row, Timing, str], float | None] | None = None
-    ratio: Callable[[Row, str], Counts | None] | None = None
+    read: Callable[[Finished, Timing, str], float | None] | None = None
+    ratio: Callable[[Finished, str], Counts | None] | None = None
     splits: str = "utterances"
     rising: Callable[[float], float] = lambda percent: max(0.0, percent)
     digits: int = 2
@@ -42,7 +44,7 @@ class Quantity:
     less: str = "smaller"
     drop: int = 0
 
-    def value(self, row: Row, timing: Timing, which: str) -> float | None:
+    def value(self, row: Finished, timing: Timing, which: str) -> float | None:
         """The number in a row, None where it has none."""
         counts = self.ratio(row, which) if self.ratio else None
         if counts is None:
@@ -60,10 +62,10 @@ class Quantity:
         return f"{group}, {title}" if group else title
 
 
-def column(key: str, unit: float = 1.0) -> Callable[[Row, Timing, str], float | None]:
+def column(key: str, unit: float = 1.0) -> Callable[[Columns, Timing, str], float | None]:
     """Reads a column of the row in a unit of so much; `*` in the key stands for the rest of the quantity's name."""
 
-    def read(row: Row, timing: Timing, which: str) -> float | None:
+    def read(row: Columns, timing: Timing, which: str) -> float | None:
         value = row.get(key.replace("*", which))
         return None if value is None else value / unit
 

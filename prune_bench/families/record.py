@@ -12,6 +12,7 @@ from torch import Tensor
 
 from prune_bench.config import Config, FitConfig
 from prune_bench.families.quantities import Quantity
+from prune_bench.families.rows import Finished
 
 Progress = Callable[[int, int], None]
 Report = Callable[[str, int, int], None]
@@ -109,12 +110,14 @@ class Family:
         recogniser: The run of the recogniser that its models can be fused with.
         encoder_frames: How many frames an encoder makes of those of an utterance.
         dataset: What its rows, folders and tables call the data.
+        row: The columns of its finished rows, beside those of every family where it adds some.
         quantities: The numbers of its rows by name, beside those of every family.
         columns: The quantities that a table of its runs shows.
         scores: Those that say how good a model is; curves show them, a panel each. In these and in `columns`, `*`
             stands for every test split of a row.
         axes: Those that curves are drawn against.
         prunable: What holds the weights that a sparsity is a fraction of, in words.
+        describe_decoding: How hypotheses were found that error rates are of, in words, given finished rows.
         timed: Whether its models are timed.
         describe_timing: How they were, in a sentence, given the protocol and the timings of dense models.
     """
@@ -135,11 +138,13 @@ class Family:
     recogniser: Callable[[Config], Config] | None = None
     encoder_frames: Callable[[Config, int], int] = lambda config, frames: frames
     dataset: Callable[[Config], str] = lambda config: config.corpus.name
+    row: type[Finished] = Finished
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     scores: tuple[str, ...] = ()
     axes: tuple[str, ...] = ("size",)
     prunable: str = "encoder blocks"
+    describe_decoding: Callable[[Sequence[Any]], str] = lambda rows: "greedy decoding"
     timed: bool = False
     describe_timing: Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], str] = lambda protocol, dense: ""
 

@@ -8,11 +8,18 @@ from typing import Any
 
 from prune_bench.config import FitConfig
 from prune_bench.data import Batch, Corpus, SpeechData, prepare
-from prune_bench.families.quantities import Quantity, Row, Timing, column
+from prune_bench.families.quantities import Columns, Quantity, Timing, column
 from prune_bench.families.record import Experiment, Progress
+from prune_bench.families.rows import Finished
 from prune_bench.measurement.counts import word_errors
 from prune_bench.measurement.evaluation import by_split, evaluate, part_of
 from prune_bench.pruning.methods import find_method
+
+
+class SpeechRow(Finished):
+    """Errors and words of each utterance, by split."""
+
+    utterances: dict[str, dict[str, list[int]]]
 
 
 class SpeechExperiment(Experiment):
@@ -48,7 +55,7 @@ class SpeechExperiment(Experiment):
         return by_split(results)
 
 
-def training_operations(row: Row, timing: Timing, which: str) -> float | None:
+def training_operations(row: Columns, timing: Timing, which: str) -> float | None:
     """Operations of all fits in 10^12: the counted ones of a forward pass, three times for each batch of an update.
 
     An upper bound: frozen convolutions have no backward pass, and all fits are taken to have the last one's batches.

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prune_bench.families.quantities import Row
+from prune_bench.families.quantities import Columns
 from prune_bench.measurement.intervals import Counts
 
 PARTS = {"tail": (0, 20), "body": (20, 80), "head": (80, 100)}
 
 
-def word_errors(row: Row, which: str, alone: bool = False) -> Counts | None:
+def word_errors(row: Columns, which: str, alone: bool = False) -> Counts | None:
     """Errors over words of a split (`test-clean`, `test-clean.tail`); with `alone`, those without a language model."""
     split, _, part = which.partition(".")
     counts = row.get("alone.utterances" if alone else "utterances", {}).get(split)
     return counts and _part(counts, ("errors", "words"), part, row.get("frequent", {}).get(split))
 
 
-def entropies(row: Row, which: str) -> Counts | None:
+def entropies(row: Columns, which: str) -> Counts | None:
     """Nats over tokens of a text split (`test`), with `.words` over words (`test.words`, `test.words.tail`)."""
     split, *more = which.split(".")
     counts = row.get("sentences", {}).get(split)

@@ -10,12 +10,14 @@ from rich.console import Console
 
 from prune_bench.config import Config
 from prune_bench.data.contents import with_contents
+from prune_bench.families import Row
 from prune_bench.sweep.launch.display import Display, estimate_left
 from prune_bench.sweep.launch.plan import plan_runs
 from prune_bench.sweep.launch.processes import Handle, Task, run_tasks, start_local
 from prune_bench.sweep.runs.dependencies import label, reference_runs, run_id, with_dependencies
+from prune_bench.sweep.runs.files import write_lines
 from prune_bench.sweep.runs.folders import READY, cache_folder, corpus_folder, named_before, run_folder
-from prune_bench.sweep.runs.rows import Row, finished_runs, is_timed, read_row, unfinished, write_row, write_rows
+from prune_bench.sweep.runs.rows import finished_runs, is_timed, read_row, unfinished, write_row
 from prune_bench.sweep.stages.overlaps import is_compared
 
 UNBOUNDED = 10_000
@@ -119,7 +121,7 @@ class Sweep:
         self.rows.append(row)
         order = {run_id(config): place for place, config in enumerate(self.configs)}
         self.rows.sort(key=lambda row: order[row["run"]])
-        write_rows(self.folder / "rows.jsonl", self.rows)
+        write_lines(self.folder / "rows.jsonl", self.rows)
         self.failed |= row["status"] == "failed"
         if shown:
             left = estimate_left(self.rows, len(self.configs), self.execution.jobs)

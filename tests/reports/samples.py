@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from prune_bench.families import Unfinished, as_row
 from prune_bench.measurement.accuracy import rate_of
 from prune_bench.pruning.methods import METHODS
 
@@ -29,6 +30,7 @@ def row(method: str, sparsity: float = 0.0, seed: int = 0, utterances: int = 300
     values: dict[str, Any] = {
         **{"run": run_name(method, sparsity, seed), "method": method, "sparsity": sparsity, "seed": seed},
         **{
+            "task": "transducer",
             "structure": "groups",
             "target": METHODS[method].target,
             "preset": "tiny",
@@ -46,6 +48,7 @@ def row(method: str, sparsity: float = 0.0, seed: int = 0, utterances: int = 300
         **{"updates.final": 800, "updates.total": 1600 if method == "dense" else 2400, "utterances": {}},
         **{"layers": layers(sparsity), "dense_layers": layers(0.0), "stream": WIDTH - round(20 * sparsity)},
         **{"hardware.cpu": "Example CPU", "hardware.cores": 2, "threads": 1, "precision": "32-true"},
+        **{"seconds.train": 60.0, "seconds.evaluate": 5.0},
         "versions": {"torch": "2.11.0"},
         "config": {
             "model": {"width": WIDTH, "heads": HEADS, "ffn": FFN, "kernel": KERNEL, "layers": LAYERS, "subsampling": 6},
@@ -61,13 +64,13 @@ def row(method: str, sparsity: float = 0.0, seed: int = 0, utterances: int = 300
         found = rate_of(errors, words)
         values |= {f"wer.{split}": found.mean, f"wer.{split}.low": found.low, f"wer.{split}.high": found.high}
         values["utterances"][split] = {"errors": errors.tolist(), "words": words.tolist()}
-    return {**values, **changes}
+    return {**as_row(values, values["run"]), **changes}
 
 
 def unfinished(method: str, sparsity: float, status: str, reason: str, seed: int = 0) -> dict[str, Any]:
     """A failed or infeasible run: it has no numbers."""
     whole = row(method, sparsity, seed, utterances=1)
-    keys = ("run", "method", "sparsity", "seed", "structure", "target", "preset", "corpus", "config", "finished")
+    keys = Unfinished.__required_keys__ - {"status", "reason"}
     return {**{key: whole[key] for key in keys}, "status": status, "reason": reason}
 
 

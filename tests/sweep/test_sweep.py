@@ -13,6 +13,7 @@ from prune_bench.sweep.launch import processes
 from prune_bench.sweep.runs.folders import run_folder
 from prune_bench.sweep.runs.rows import finished_runs, read_row, read_rows, unfinished, write_row
 from prune_bench.sweep.sweep import CorpusError, Sweep
+from tests.helpers.rows import finished
 
 
 class Ended:
@@ -52,7 +53,7 @@ class Workers:
         errors = {"test-clean": 5, "test-other": 20}
         counts = {"utterances": {split: {"errors": [count], "words": [100]} for split, count in errors.items()}}
         numbers = {"size.blocks_nonzero": 10**6, "seconds.train": 60.0, "seconds.evaluate": 30.0}
-        write_row(task.folder, {**unfinished(task.config, "done", ""), **counts, **numbers})
+        write_row(task.folder, finished(task.config, **counts, **numbers))
 
     def time(self, task):
         keys = task.config.measurement

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prune_bench.families import Row
 from prune_bench.registry import suggest
-from prune_bench.reports.rows.cells import Row, Setting, value_of
+from prune_bench.reports.rows.cells import Setting, value_of
 from prune_bench.reports.rows.results import Timing
 
 from .published import ALL_LANGUAGES, DUTCH

@@ -19,7 +19,7 @@ from prune_bench.decoding.ctc import collapse
 from prune_bench.families.ctc.presets import PRESETS, adapted
 from prune_bench.families.ctc.pretraining import make_arch, make_pretraining
 from prune_bench.families.record import Family, Progress
-from prune_bench.families.speech import ERROR_RATES, SCORES, TRAINING, SpeechExperiment
+from prune_bench.families.speech import ERROR_RATES, SCORES, TRAINING, SpeechExperiment, SpeechRow
 from prune_bench.fingerprint import fingerprint
 from prune_bench.measurement.flops import count_in_passing
 from prune_bench.measurement.size import kept_fractions
@@ -31,6 +31,12 @@ from prune_bench.tasks.pretraining import PretrainingTask
 
 HEAD = "aux."
 ZEROS = "Hidden frames are zeros: the pretrained weights have no mask embedding."
+
+
+class CtcRow(SpeechRow):
+    """The fraction kept of each matrix, with its size."""
+
+    kept: dict[str, list[float]]
 
 
 class CtcExperiment(SpeechExperiment):
@@ -150,6 +156,7 @@ FAMILY = Family(
     adapted=adapted,
     pretraining=pretraining,
     encoder_frames=lambda config, samples: frames_of(read_convs(config.encoder.convs), samples),
+    row=CtcRow,
     quantities={**ERROR_RATES, **TRAINING},
     columns=("fine_tunings", "minutes", *SCORES),
     scores=SCORES,

@@ -18,7 +18,12 @@ from prune_bench.data.text.corpus import TextCorpus, prepare_text
 from prune_bench.data.tokenizers import Tokenizer, tokenizer_digest
 from prune_bench.families.language_model.fusing import measure_fused
 from prune_bench.families.language_model.presets import PRESETS
-from prune_bench.families.language_model.quantities import QUANTITIES, describe_timing
+from prune_bench.families.language_model.quantities import (
+    QUANTITIES,
+    LanguageModelRow,
+    describe_decoding,
+    describe_timing,
+)
 from prune_bench.families.language_model.scratch import shrink
 from prune_bench.families.record import Experiment, Family, Folders, Progress, Report
 from prune_bench.families.speech import SCORES
@@ -131,11 +136,13 @@ FAMILY = Family(
     },
     check=check,
     recogniser=recogniser,
+    row=LanguageModelRow,
     quantities=QUANTITIES,
     columns=("ppl.*", "ppl.test.words", *SCORES, "size", "flops.token", "latency.step", "latency.onnx"),
     scores=("ppl.*",),
     axes=("size", "flops.token", "latency.step", "latency.onnx"),
     prunable="layers and the embedding",
+    describe_decoding=describe_decoding,
     timed=True,
     describe_timing=describe_timing,
 )

@@ -8,25 +8,42 @@ from dataclasses import replace
 from typing import Any
 
 from prune_bench.families.common import COMMON
-from prune_bench.families.quantities import Quantity, Row, Timing, column
+from prune_bench.families.quantities import Columns, Quantity, Timing, column
+from prune_bench.families.rows import Finished
 from prune_bench.families.speech import ERROR_RATES
 from prune_bench.measurement.counts import entropies, word_errors
 from prune_bench.measurement.intervals import Counts
 
 
-def latency(runtime: str, stage: str) -> Callable[[Row, Timing, str], float | None]:
+class LanguageModelRow(Finished):
+    """Nats, tokens and words of each sentence, by split, and the fraction kept of each matrix, with its size."""
+
+    sentences: dict[str, dict[str, list[float]]]
+    kept: dict[str, list[float]]
+
+
+def latency(runtime: str, stage: str) -> Callable[[Columns, Timing, str], float | None]:
     """Microseconds that a language model takes for a token."""
 
-    def read(row: Row, timing: Timing, which: str) -> float | None:
+    def read(row: Columns, timing: Timing, which: str) -> float | None:
         parts = timing.get(row["run"], {}).get(runtime, {})
         return 1e6 * parts[stage]["median"] / timing["_protocol"]["units"] if stage in parts else None
 
     return read
 
 
-def without(row: Row, which: str) -> Counts | None:
+def without(row: Columns, which: str) -> Counts | None:
     """Errors of the recogniser without a language model."""
     return word_errors(row, which.removeprefix("wer."), alone=True)
+
+
+def describe_decoding(rows: Sequence[Columns]) -> str:
+    """How error rates in fusion came about."""
+    row, fused = rows[0], [row["fusion"] for row in rows if "fusion" in row]
+    chosen = {key: sorted({f"{fusion[key]:g}" for fusion in fused}) for key in ("weight", "internal")}
+    weights = ", ".join(f"{key} {', '.join(values)}" for key, values in chosen.items())
+    speed = f"{row['rtf.decoding']:.3f} s a second of speech on a core, behind the encoder"
+    return f"beam {row['config']['fusion']['beam']} with shallow fusion ({weights}; {speed})"
 
 
 def describe_timing(protocol: Mapping[str, Any], dense: Sequence[Mapping[str, Any]]) -> str:

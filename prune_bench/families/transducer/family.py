@@ -20,7 +20,7 @@ from prune_bench.decoding.greedy import decode_greedy
 from prune_bench.families.record import Family, Progress
 from prune_bench.families.speech import SCORES, SpeechExperiment
 from prune_bench.families.transducer.presets import PRESETS
-from prune_bench.families.transducer.quantities import QUANTITIES, describe_timing
+from prune_bench.families.transducer.quantities import QUANTITIES, TransducerRow, describe_timing
 from prune_bench.families.transducer.scratch import shrink
 from prune_bench.measurement.flops import count_flops
 from prune_bench.measurement.latency import speech, time_models
@@ -111,6 +111,7 @@ FAMILY = Family(
     choices={"model.predictor": ("stateless", "lstm")},
     check=check,
     encoder_frames=lambda config, frames: math.ceil(frames / config.model.subsampling),
+    row=TransducerRow,
     quantities=QUANTITIES,
     columns=(*SCORES, "rtf", "rtf.onnx", "size"),
     scores=SCORES,

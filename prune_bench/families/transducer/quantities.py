@@ -6,15 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from prune_bench.families.quantities import Quantity, Row, Timing
-from prune_bench.families.speech import ERROR_RATES, TRAINING
+from prune_bench.families.quantities import Columns, Quantity, Timing
+from prune_bench.families.speech import ERROR_RATES, TRAINING, SpeechRow
 from prune_bench.families.transducer.retained import lost
 
 
-def rtf(engine: str) -> Callable[[Row, Timing, str], float | None]:
+class TransducerRow(SpeechRow):
+    """What each layer holds, before pruning and after it, and how wide the stream between them is."""
+
+    layers: dict[str, dict[str, int]]
+    dense_layers: dict[str, dict[str, int]]
+    stream: int
+
+
+def rtf(engine: str) -> Callable[[Columns, Timing, str], float | None]:
     """Seconds of computation for a second of audio, front end and blocks; None if the run was not timed."""
 
-    def read(row: Row, timing: Timing, which: str) -> float | None:
+    def read(row: Columns, timing: Timing, which: str) -> float | None:
         parts = timing.get(row["run"], {}).get(engine, {})
         if "blocks" not in parts:
             return None
@@ -23,9 +31,9 @@ def rtf(engine: str) -> Callable[[Row, Timing, str], float | None]:
     return read
 
 
-def lost_share(row: Row, timing: Timing, which: str) -> float | None:
+def lost_share(row: Columns, timing: Timing, which: str) -> float | None:
     """Removed percentage of the weights of a module, or of the bottom or top layers."""
-    return lost(row)[which] if "layers" in row else None
+    return lost(row)[which]
 
 
 def describe_timing(protocol: Mapping[str, Any], dense: Sequence[Mapping[str, Any]]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from prune_bench.families import find_quantity
+from prune_bench.families import Row, find_quantity
 from prune_bench.files import write_text
 from prune_bench.reports.claims.claim import Claim, Evidence, Verdict
 from prune_bench.reports.claims.terms import Paper
@@ -24,7 +24,7 @@ from prune_bench.reports.pages.sheets import (
     to_markdown,
     to_text,
 )
-from prune_bench.reports.rows.cells import Row, value_of
+from prune_bench.reports.rows.cells import value_of
 from prune_bench.reports.rows.results import Results, Timing
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import matplotlib
 from matplotlib.figure import Figure
 
+from prune_bench.families.quantities import Columns
 from prune_bench.reports.figures.matrices import Matrix, draw_matrix, number
 from prune_bench.reports.pages import notes
 from prune_bench.reports.pages.drawings import Drawing
 from prune_bench.reports.pages.sheets import Heading, Sheet
 from prune_bench.reports.pages.styles import SETTINGS
-from prune_bench.reports.rows.cells import Cell, Row
+from prune_bench.reports.rows.cells import Cell
 from prune_bench.reports.rows.results import Results
 
 ALL, LAYERS = "all", "layers."
@@ -68,16 +69,17 @@ class ComponentFigure(Drawing):
         """What each finished way of pruning kept, mean over seeds."""
         kept: dict[str, Matrix] = {}
         for title, cell in self.lines.items():
-            by_seed = [kept_by_component(row) for row in results.runs.get(cell, {}).values()]
+            runs: Mapping[int, Columns] = results.runs.get(cell, {})
+            by_seed = [kept_by_component(row["kept"]) for row in runs.values()]
             if by_seed:
                 kept[title] = {place: fmean(values[place] for values in by_seed) for place in by_seed[0]}
         return kept
 
 
-def kept_by_component(row: Row) -> dict[tuple[str, str], float]:
+def kept_by_component(kept: Mapping[str, Sequence[float]]) -> dict[tuple[str, str], float]:
     """Kept fraction by (component, layer), of a component in `all` layers, and of all of them."""
     sizes: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for name, (fraction, size) in row["kept"].items():
+    for name, (fraction, size) in kept.items():
         path = name.removesuffix(".weight").removeprefix(LAYERS)
         layer, _, component = path.partition(".") if name.startswith(LAYERS) else ("", "", path)
         counts = fraction * size, size

@@ -12,13 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from prune_bench.families import Row
 from prune_bench.families.transducer.retained import hidden_widths, retained
 from prune_bench.files import write_text
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.pages.notes import describe_unfinished
 from prune_bench.reports.pages.sheets import MISSING, Heading, Sheet, to_csv, to_markdown, to_text
 from prune_bench.reports.pages.styles import FAINT, MODULE_STYLES, SETTINGS, label_right, save
-from prune_bench.reports.rows.cells import Cell, Row
+from prune_bench.reports.rows.cells import Cell
 from prune_bench.reports.rows.results import Results, Timing
 
 MODULES = {"ffn": "FFN", "attention": "attention", "conv": "conv", "all": "all"}

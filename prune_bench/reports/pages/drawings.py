@@ -8,10 +8,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from prune_bench.families import Row
 from prune_bench.files import write_text
 from prune_bench.reports.pages.sheets import Sheet, to_csv, to_latex, to_markdown, to_text
 from prune_bench.reports.pages.styles import save
-from prune_bench.reports.rows.cells import Cell, Row, Setting, cell_of, keys_of, stands_for
+from prune_bench.reports.rows.cells import Cell, Setting, cell_of, keys_of, stands_for
 from prune_bench.reports.rows.results import Results, Timing
 
 

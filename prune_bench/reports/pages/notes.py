@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from prune_bench.families import Finished
 from prune_bench.pruning.methods import METHODS
 from prune_bench.reports.pages.sheets import ALONE
-from prune_bench.reports.rows.cells import DENSE, Cell, Row
+from prune_bench.reports.rows.cells import DENSE, Cell
 from prune_bench.reports.rows.results import Results
 
 
 def describe_runs(
-    results: Results, setting: str, scored: bool = True, rows: Sequence[Row] = (), bounded: bool | None = None
+    results: Results, setting: str, scored: bool = True, rows: Sequence[Finished] = (), bounded: bool | None = None
 ) -> list[str]:
     """Corpus, preset, seeds and hardware; test sets and the dense model on dev if error rates are shown (`scored`), and
     what intervals are over if any are (`bounded`, by default as `scored`).
@@ -56,15 +57,15 @@ def describe_unfinished(results: Results, cells: Sequence[Cell]) -> list[str]:
 
 
 def _scores(results: Results) -> list[str]:
-    splits = list(results.done[0].get("utterances", {}))
-    judged = [split for split in splits if split.startswith("test")]
-    sets = "; ".join(f"{split} {_count(results, split)}" for split in judged)
+    utterances: Any = results.done[0].get("utterances", {})
+    judged = {split: counts["words"] for split, counts in utterances.items() if split.startswith("test")}
     if not judged:
         return []
-    lines = [
-        f"Error rates in percent, {_decoding(results.done)}: {sets}" + (" in the first setting." if results.by else ".")
-    ]
-    rates = {split: results.estimate(f"wer.{split}", DENSE) for split in splits if split.startswith("dev")}
+    targets = results.done[0]["config"]["corpus"]["targets"]
+    sets = "; ".join(f"{split} {len(words):,} utterances, {sum(words):,} {targets}" for split, words in judged.items())
+    decoding = results.family.describe_decoding(results.done)
+    lines = [f"Error rates in percent, {decoding}: {sets}" + (" in the first setting." if results.by else ".")]
+    rates = {split: results.estimate(f"wer.{split}", DENSE) for split in utterances if split.startswith("dev")}
     known = [f"{rate.mean:.2f} % on {split}" for split, rate in rates.items() if rate]
     return [*lines, f"Dense model: {' and '.join(known)}."] if known and not results.by else lines
 
@@ -78,20 +79,7 @@ def _intervals(results: Results) -> list[str]:
     return [f"Intervals: 95 %, {'; '.join((*several, *alone))}."]
 
 
-def _decoding(rows: Sequence[Row]) -> str:
-    row, fused = rows[0], [row["fusion"] for row in rows if "fusion" in row]
-    if "fusion" not in row:
-        return "greedy decoding"
-    weights = ", ".join(f"{key} {_join({f'{fusion[key]:g}' for fusion in fused})}" for key in ("weight", "internal"))
-    speed = (
-        f"; {row['rtf.decoding']:.3f} s a second of speech on a core, behind the encoder"
-        if "rtf.decoding" in row
-        else ""
-    )
-    return f"beam {row['config']['fusion']['beam']} with shallow fusion ({weights}{speed})"
-
-
-def _hardware(rows: Sequence[Row]) -> str:
+def _hardware(rows: Sequence[Finished]) -> str:
     machines = {
         ", ".join(filter(None, (row.get("hardware.gpu"), row["hardware.cpu"], f"{row['hardware.cores']} cores")))
         for row in rows
@@ -104,7 +92,7 @@ def _hardware(rows: Sequence[Row]) -> str:
     )
 
 
-def _code(rows: Sequence[Row]) -> list[str]:
+def _code(rows: Sequence[Finished]) -> list[str]:
     """That rows come from several versions of the code, where they do."""
     found = {describe_code(row.get("code")) for row in rows}
     return [f"Rows of {len(found)} versions of the code: {_join(found)}."] if len(found) > 1 else []
@@ -127,13 +115,6 @@ def _without_gain(results: Results) -> list[str]:
         if not row["physical"]
     }
     return [f"No physical gain (masked, not compacted): {'; '.join(sorted(masked))}."] if masked else []
-
-
-def _count(results: Results, split: str) -> str:
-    row = results.done[0]
-    counts = row["utterances"][split]["words"]
-    targets = row["config"].get("corpus", {}).get("targets", "words")
-    return f"{len(counts):,} utterances, {sum(counts):,} {targets}"
 
 
 def _join(values: Iterable[object]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
+from prune_bench.families import Row
 from prune_bench.identity import sections, shape
 from prune_bench.pruning.methods import METHODS
 
-Row = Mapping[str, Any]
 Setting = tuple[tuple[str, Any], ...]
 PRUNING = "pruning."
 
@@ -88,5 +88,5 @@ def varied_keys(rows: Sequence[Row]) -> tuple[str, ...]:
 def _shape(row: Row) -> dict[str, Any]:
     """What of a row's configuration shaped the run, but for the content of its corpora."""
     method = row["method"]
-    shaped = shape(row["config"], sections(row.get("task", "transducer"), method), METHODS[method].knobs)
+    shaped = shape(row["config"], sections(row["task"], method), METHODS[method].knobs)
     return {key: value for key, value in shaped.items() if ".content" not in key}

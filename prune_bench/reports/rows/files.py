@@ -10,33 +10,35 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from prune_bench.config.history import translate
+from prune_bench.families import Row, as_row
 
 UNPACKED: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.decompress, ".xz": lzma.decompress}
 
 
-def read_rows(*folders: Path) -> list[dict[str, Any]]:
+def read_rows(*folders: Path) -> list[Row]:
     """Every row below each folder: `rows*.jsonl`, plain or as `.gz` or `.xz`, else `*/row.json` of the runs in it.
 
     Of several rows of one run the last one counts. Configurations of earlier versions get the keys of this one.
-    Raises ValueError when a folder has none or one cannot be read.
+    Raises ValueError when a folder has none, or where one cannot be read or lacks a column.
     """
-    rows = {row["run"]: row for folder in folders for row in _rows_in(folder)}
-    return [{**row, "config": translate(row.get("config", {}))} for row in rows.values()]
+    rows = (as_row(values, place) for folder in folders for place, values in _rows_in(folder))
+    return list({row["run"]: row for row in rows}.values())
 
 
 def _found(folders: Iterable[Path], pattern: str) -> list[Path]:
     return [path for folder in folders for path in sorted(folder.glob(pattern))]
 
 
-def _rows_in(folder: Path) -> list[dict[str, Any]]:
+def _rows_in(folder: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The rows of a folder, each behind its place in words."""
     listings = [path for suffix in UNPACKED for path in sorted(folder.glob(f"rows*.jsonl{suffix}"))]
     if listings:
-        return [_parse(line, f"{path}:{n}") for path in listings for n, line in enumerate(_lines(path), start=1)]
-    rows = [_parse(path.read_text(encoding="utf-8"), str(path)) for path in sorted(folder.glob("*/row.json"))]
-    if not rows:
+        texts = [(f"{path}:{n}", line) for path in listings for n, line in enumerate(_lines(path), start=1)]
+    else:
+        texts = [(str(path), path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/row.json"))]
+    if not texts:
         raise ValueError(f"{folder}: neither rows.jsonl nor */row.json: run experiments/sweep.py, or give rows=FOLDER")
-    return rows
+    return [(place, _parse(text, place)) for place, text in texts]
 
 
 def read_timing(*folders: Path) -> dict[str, Any]:

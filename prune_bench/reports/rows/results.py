@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Sequence
 from statistics import fmean
 
 from prune_bench.config.history import flatten
-from prune_bench.families import FAMILIES, Family, expand, find_quantity
-from prune_bench.families.quantities import Quantity, Timing
+from prune_bench.families import FAMILIES, Family, Finished, Row, Unfinished, expand, find_quantity
+from prune_bench.families.quantities import Columns, Quantity, Timing
 from prune_bench.measurement.intervals import Counts, Estimate, estimate_ratio
-from prune_bench.reports.rows.cells import Cell, Row, Setting, cell_of, stands_for
+from prune_bench.reports.rows.cells import Cell, Setting, cell_of, stands_for
 from prune_bench.reports.rows.counts import pair
 
 
@@ -25,8 +25,8 @@ class Results:
     def __init__(self, rows: Sequence[Row], timing: Timing | None = None, by: Sequence[str] = ()):
         self.timing, self.by = timing or {}, tuple(sorted(by))
         self.rows = list({row["run"]: row for row in rows}.values())
-        self.runs: dict[Cell, dict[int, Row]] = defaultdict(dict)
-        self.unfinished: dict[Cell, list[Row]] = defaultdict(list)
+        self.runs: dict[Cell, dict[int, Finished]] = defaultdict(dict)
+        self.unfinished: dict[Cell, list[Unfinished]] = defaultdict(list)
         check(self.rows, self.by)
         for row in self.rows:
             cell = cell_of(row, self.by)
@@ -41,7 +41,7 @@ class Results:
                 )
 
     @property
-    def done(self) -> list[Row]:
+    def done(self) -> list[Finished]:
         return [row for runs in self.runs.values() for row in runs.values()]
 
     @property
@@ -51,7 +51,7 @@ class Results:
     @property
     def tasks(self) -> tuple[str, ...]:
         """The families of the rows, of all that there are while there is no row."""
-        return tuple(dict.fromkeys(row.get("task", "transducer") for row in self.rows)) or FAMILIES.names
+        return tuple(dict.fromkeys(row["task"] for row in self.rows)) or FAMILIES.names
 
     @property
     def family(self) -> Family:
@@ -63,7 +63,7 @@ class Results:
 
     def expand(self, quantities: Iterable[str], kind: str = "test") -> list[str]:
         """The names, a `*` in them replaced by each split of that kind that the first finished row has."""
-        return expand(quantities, self.done[0] if self.done else {}, kind)
+        return expand(quantities, self.done[0] if self.done else None, kind)
 
     def members(self, cell: Cell) -> list[Cell]:
         """The cells with runs that `cell` stands for: itself, or all whose setting holds its own and more."""
@@ -121,7 +121,7 @@ class Results:
         return self.find(quantity)[0].ratio is not None
 
 
-def _test_sets(row: Row) -> dict[str, tuple[int, int]]:
+def _test_sets(row: Columns) -> dict[str, tuple[int, int]]:
     """Utterances or sentences, and words, of each split."""
     judged = {**row.get("utterances", {}), **row.get("sentences", {})}
     return {split: (len(count["words"]), sum(count["words"])) for split, count in judged.items()}
@@ -142,9 +142,9 @@ def check(rows: Sequence[Row], by: Sequence[str] = ()) -> None:
         if len(values) > 1:
             raise ValueError(f"rows of {len(values)} values of {key} ({', '.join(values)}): report each on its own")
     done = [row for row in rows if row["status"] == "done"]
-    tested: dict[tuple[Setting, str], tuple[tuple[int, int], Row]] = {}
-    contents: dict[tuple[Setting, str], tuple[str, Row]] = {}
-    dense: dict[tuple[int, Setting], Row] = {}
+    tested: dict[tuple[Setting, str], tuple[tuple[int, int], Finished]] = {}
+    contents: dict[tuple[Setting, str], tuple[str, Finished]] = {}
+    dense: dict[tuple[int, Setting], Finished] = {}
     for row in done:
         setting = cell_of(row, by).setting
         for split, counts in _test_sets(row).items():

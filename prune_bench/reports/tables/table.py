@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from prune_bench.families import Row
 from prune_bench.families.common import COMMON
 from prune_bench.files import write_text
 from prune_bench.pruning.methods import METHODS
@@ -18,7 +19,7 @@ from prune_bench.reports.figures.layers import draw_sheet
 from prune_bench.reports.pages import notes
 from prune_bench.reports.pages.sheets import Sheet, to_latex, to_markdown, to_text
 from prune_bench.reports.pages.styles import save
-from prune_bench.reports.rows.cells import Cell, Row, Setting, cell_of, keys_of, varied_keys
+from prune_bench.reports.rows.cells import Cell, Setting, cell_of, keys_of, varied_keys
 from prune_bench.reports.rows.results import Results, Timing
 from prune_bench.reports.tables import columns, dashboards
 from prune_bench.reports.tables.columns import Column, Entry, Published

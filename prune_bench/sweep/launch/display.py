@@ -10,10 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Lines
 
-from prune_bench.families import FAMILIES, expand, find_quantity
+from prune_bench.families import FAMILIES, Row, expand, find_quantity
 from prune_bench.sweep.launch.processes import Task
 from prune_bench.sweep.runs.dependencies import label
-from prune_bench.sweep.runs.rows import Row
 from prune_bench.sweep.stages.progress import Progress, read_progress
 
 QUIET_INTERVAL = 60.0

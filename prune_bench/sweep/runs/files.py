@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,22 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file. ValueError names the file and line that cannot be read."""
+    values = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            values.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}:{number}: not JSON ({error.msg}): run the sweep again") from None
+    return values
+
+
+def write_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
+    """JSON lines, one object each."""
+    write_text(path, "".join(json.dumps(value) + "\n" for value in values))
 
 
 def write_config(folder: Path, config: Config) -> None:

@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from prune_bench.config import Config, to_dict
-from prune_bench.config.history import translate
-from prune_bench.families import family_of
+from prune_bench.families import Row, as_row, family_of
 from prune_bench.files import write_text
 from prune_bench.identity import shape
 from prune_bench.pruning.methods import find_method
 from prune_bench.sweep.runs.code import CODE
 from prune_bench.sweep.runs.dependencies import recogniser_of, run_id
-from prune_bench.sweep.runs.files import read_json
+from prune_bench.sweep.runs.files import read_json, read_lines
 
-Row = dict[str, Any]
 PACKAGES = ("torch", "torchaudio", "lightning", "onnxruntime", "numpy", "jiwer")
 
 
@@ -30,28 +28,17 @@ def write_row(folder: Path, row: Mapping[str, Any]) -> None:
 
 
 def read_row(folder: Path) -> Row | None:
-    """The row in a run's folder, its configuration under the keys of this version; None without one."""
+    """The row in a run's folder, None without one. ValueError, naming the file, where it is not a row."""
     row = read_json(folder / "row.json")
-    return row and {**row, "config": translate(row["config"])}
-
-
-def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """JSON lines, one row each."""
-    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    return None if row is None else as_row(row, str(folder / "row.json"))
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a JSON-lines file. ValueError names the file and line that cannot be read."""
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{number}: not a row ({error.msg}): run the sweep again") from None
-    return rows
+    """The rows of a table. ValueError names the file and line that is not a row."""
+    return [as_row(values, f"{path}:{number}") for number, values in enumerate(read_lines(path), start=1)]
 
 
-def describe(config: Config) -> Row:
+def describe(config: Config) -> dict[str, Any]:
     """The columns of a row that are known before anything runs."""
     return {
         "run": run_id(config),
@@ -69,7 +56,8 @@ def describe(config: Config) -> Row:
 
 def unfinished(config: Config, status: str, reason: str) -> Row:
     """The row of a run that has no numbers: `failed` (tried again by the next sweep) or `infeasible` (not)."""
-    return {**describe(config), "status": status, "reason": reason, **environment(config), "finished": now()}
+    known = {**describe(config), "status": status, "reason": reason, **environment(config), "finished": now()}
+    return as_row(known, run_id(config))
 
 
 def is_final(row: Row | None, config: Config) -> bool:
@@ -108,7 +96,7 @@ def is_timed(folder: Path, rows: Iterable[Row], config: Config) -> bool:
     return all(timing["_protocol"].get(key, value) == value for key, value in asked.items())
 
 
-def environment(config: Config) -> Row:
+def environment(config: Config) -> dict[str, Any]:
     """Hardware, threads and versions that a row was made with."""
     return {
         "code": CODE,

@@ -14,7 +14,7 @@ from wandb import Settings
 
 from prune_bench.config import Config, to_dict
 from prune_bench.sweep.runs.dependencies import run_id
-from prune_bench.sweep.runs.rows import write_rows
+from prune_bench.sweep.runs.files import write_lines
 
 
 class MetricsLogger(Logger):
@@ -50,7 +50,7 @@ class MetricsLogger(Logger):
         if not self.path.exists():
             return
         lines = self.path.read_text().split("\n")[:-1]
-        write_rows(self.path, (row for row in map(json.loads, lines) if row["step"] < step))
+        write_lines(self.path, (line for line in map(json.loads, lines) if line["step"] < step))
 
 
 def make_loggers(config: Config, folder: Path) -> list[Logger]:

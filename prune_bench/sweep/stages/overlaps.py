@@ -10,7 +10,7 @@ from typing import Any
 from prune_bench.artefacts import load_model
 from prune_bench.callbacks import OMP, RP
 from prune_bench.config import Config
-from prune_bench.families import read_values
+from prune_bench.families import Finished, Row, read_values
 from prune_bench.files import write_text
 from prune_bench.models.pretrained import load_pretrained, published
 from prune_bench.pruning.masks import CHANCE, PRETRAINED, MaskSet, iou
@@ -18,14 +18,14 @@ from prune_bench.pruning.methods import find_method
 from prune_bench.sweep.runs.dependencies import initial_run, run_id
 from prune_bench.sweep.runs.files import read_json
 from prune_bench.sweep.runs.folders import run_folder
-from prune_bench.sweep.runs.rows import Row, read_rows
+from prune_bench.sweep.runs.rows import read_rows
 from prune_bench.sweep.stages.progress import Reporter
 
 SPARSITY = 0.5
 FILE = "overlaps.json"
 
 
-def compared_runs(rows: list[Row]) -> list[Row]:
+def compared_runs(rows: list[Row]) -> list[Finished]:
     """The finished dense rows."""
     return [row for row in rows if row["status"] == "done" and find_method(row["method"]).is_dense]
 

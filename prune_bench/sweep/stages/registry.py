@@ -14,7 +14,7 @@ from torch import nn
 from prune_bench.artefacts import load_model, weights_sha
 from prune_bench.callbacks import OMP
 from prune_bench.config import Config
-from prune_bench.families import experiment_of
+from prune_bench.families import Row, as_row, experiment_of
 from prune_bench.families.record import Folders
 from prune_bench.files import write_text
 from prune_bench.measurement.overlap import compare_with_start
@@ -23,7 +23,7 @@ from prune_bench.pruning.methods import find_method
 from prune_bench.sweep.runs.dependencies import SINGLE, dense_of, fine_tunings, fit_config, recogniser_of
 from prune_bench.sweep.runs.files import read_json
 from prune_bench.sweep.runs.folders import READY, cache_folder, run_folder
-from prune_bench.sweep.runs.rows import Row, describe, environment, is_final, now, read_row, write_row
+from prune_bench.sweep.runs.rows import describe, environment, is_final, now, read_row, write_row
 from prune_bench.sweep.stages.fits import fit, gpus, hardware, make_task
 from prune_bench.sweep.stages.loggers import log_summary
 from prune_bench.sweep.stages.overlaps import compare_table
@@ -58,7 +58,11 @@ def open_corpus(config: Config, progress: bool = False) -> Any:
 
 
 def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
-    """The row of a trained run: everything but speed, on the model loaded from disk."""
+    """The row of a trained run: everything but speed, on the model loaded from disk.
+
+    Raises:
+        ValueError: the family's measurements leave out a column that its rows have.
+    """
     began = time.monotonic()
     saved = folder / "model", run_folder(dense_of(config)) / "model"
     model, dense = (load_model(path) for path in saved)
@@ -67,7 +71,7 @@ def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
     fits = [read_fit(run_folder(run)) for run in fine_tunings(config)]
     known = describe(config)
     key = "flops.blocks" if known["target"] == "flops" else "size.blocks_nonzero"
-    return {
+    row = {
         **known,
         "status": "done",
         "reason": "",
@@ -89,6 +93,7 @@ def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
         "hardware.gpu": gpus(fit_config(config)),
         "finished": now(),
     }
+    return as_row(row, str(folder))
 
 
 def read_fit(folder: Path) -> dict[str, Any]:
@@ -98,7 +103,7 @@ def read_fit(folder: Path) -> dict[str, Any]:
     return summary
 
 
-def measure_overlap(model: Any, config: Config, corpus: Any) -> Row:
+def measure_overlap(model: Any, config: Config, corpus: Any) -> dict[str, Any]:
     """How a mask of single weights compares with that of the weights which the run started from."""
     structure = config.pruning.structure
     masked = "structure" in find_method(config.method).knobs and structure in SINGLE
@@ -109,7 +114,7 @@ def measure_overlap(model: Any, config: Config, corpus: Any) -> Row:
     return compare_with_start(model, start, OMP(config.sparsity, structure=structure).choose(start))
 
 
-def measure_costs(model: Any, path: Path, config: Config) -> Row:
+def measure_costs(model: Any, path: Path, config: Config) -> dict[str, Any]:
     """Sizes, of the files in `path` too, and FLOPs for the reference length."""
     flops = experiment_of(config).count_flops(model)
     biases = config.pruning.structure == "weights+biases"
@@ -117,7 +122,7 @@ def measure_costs(model: Any, path: Path, config: Config) -> Row:
     return {**sizes, **{f"flops.{name}": value for name, value in flops.items()}}
 
 
-def measure_accuracy(model: nn.Module, config: Config, corpus: Any, report: Reporter) -> Row:
+def measure_accuracy(model: nn.Module, config: Config, corpus: Any, report: Reporter) -> dict[str, Any]:
     """How good the model is, judged where it was trained."""
     accelerator, _ = hardware(fit_config(config))
     device = "cuda" if accelerator in ("gpu", "cuda") else "cpu"

@@ -64,7 +64,7 @@ def fake(line, seed=0):
         **found, "run": run_id(config), "task": "language_model", "config": to_dict(config), "method": config.method,
         "sparsity": config.sparsity, "physical": config.pruning.structure != "weights", "utterances": judged,
         "alone.utterances": worse, "sentences": {"dev": text, "test": text}, "size.blocks_nonzero": 1e6 * kept,
-        "flops.encoder": 2e6 * kept, "frequent": dict.fromkeys(SPLITS, frequent),
+        "flops.encoder": 2e6 * kept, "frequent": dict.fromkeys(SPLITS, frequent), "rtf.decoding": 0.01,
         "kept": {name: [kept, size] for name, size in MATRICES.items()},
         "fusion": {"weight": 0.2, "internal": 0.0},
         **{f"wer.{split}": 100 * errors.sum() / 240 for split in SPLITS},
@@ -214,7 +214,7 @@ def test_components_are_weighted_by_their_size():
         "layers.1.ffn.up.weight": [0.0, 300],
         "head.weight": [1.0, 200],
     }
-    found = kept_by_component({"kept": json.loads(json.dumps(kept))})
+    found = kept_by_component(json.loads(json.dumps(kept)))
     assert found["attention.query", "1"] == 0.5
     assert found["attention.query", "all"] == (50 + 300) / 400
     assert found["all", "2"] == 300 / 600

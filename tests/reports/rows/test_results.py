@@ -172,7 +172,7 @@ def test_layers_stand_in_the_order_of_their_numbers():
 
 
 def test_rows_are_read_from_listings_plain_or_compressed(tmp_path):
-    lines = [json.dumps({"run": name}) for name in "abc"]
+    lines = [json.dumps(row("dense", run=name)) for name in "abc"]
     (tmp_path / "rows.jsonl").write_text(lines[0] + "\n")
     (tmp_path / "rows-1.jsonl.gz").write_bytes(gzip.compress((lines[1] + "\n").encode()))
     (tmp_path / "rows-2.jsonl.xz").write_bytes(lzma.compress((lines[2] + "\n").encode()))
@@ -181,15 +181,18 @@ def test_rows_are_read_from_listings_plain_or_compressed(tmp_path):
 
 def test_rows_are_read_from_run_folders(tmp_path):
     (tmp_path / "some-run").mkdir()
-    (tmp_path / "some-run" / "row.json").write_text('{"run": "a"}')
-    assert [row["run"] for row in read_rows(tmp_path)] == ["a"]
+    (tmp_path / "some-run" / "row.json").write_text(json.dumps(row("dense", run="a")))
+    assert [one["run"] for one in read_rows(tmp_path)] == ["a"]
 
 
 def test_a_row_of_an_earlier_version_has_the_keys_of_this_one(tmp_path):
-    (tmp_path / "rows.jsonl").write_text(json.dumps({"run": "a", "config": {"text": {"longest": 9}}}))
-    (row,) = read_rows(tmp_path)
-    assert value_of(row, "text.max_tokens") == 9
-    assert value_of(row, "final.steps") == FitConfig().steps
+    earlier = {**row("dense"), "config": {"text": {"longest": 9}}}
+    del earlier["task"]
+    (tmp_path / "rows.jsonl").write_text(json.dumps(earlier))
+    (one,) = read_rows(tmp_path)
+    assert one["task"] == "transducer"
+    assert value_of(one, "text.max_tokens") == 9
+    assert value_of(one, "final.steps") == FitConfig().steps
     assert read_timing(tmp_path) == {}
 
 
@@ -205,9 +208,34 @@ def test_timings_taken_alike_are_read_together(tmp_path):
 def test_unreadable_rows_are_named_with_their_line(tmp_path):
     with pytest.raises(ValueError, match=r"neither rows\.jsonl nor"):
         read_rows(tmp_path / "nowhere")
-    (tmp_path / "rows.jsonl").write_text('{"run": "a"}\n{"run": \n')
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row("dense")) + '\n{"run": \n')
     with pytest.raises(ValueError, match=r"rows.jsonl:2: not JSON"):
         read_rows(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"achieved": None}, "a row without 'achieved': delete it and run the sweep again"),
+        ({"layers": None}, "a row without 'layers'"),
+        ({"seed": "0"}, "seed='0' is no int"),
+        ({"physical": 1}, "physical=1 is no bool"),
+        ({"sparsity": True}, "sparsity=True is no float"),
+        ({"status": "finished"}, "status='finished' is no failed or infeasible"),
+        ({"stream": [144]}, r"stream=\[144\] is no int"),
+        ({"task": "transduce"}, "did you mean 'transducer'"),
+    ],
+)
+def test_a_row_without_a_column_of_its_family_is_refused_by_name(tmp_path, changes, words):
+    made = {key: value for key, value in {**row("dense"), **changes}.items() if value is not None}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(made) + "\n")
+    with pytest.raises(ValueError, match=words):
+        read_rows(tmp_path)
+
+
+def test_runs_without_numbers_need_no_columns_of_measurements(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps(unfinished("omp", 0.5, "failed", "killed")) + "\n")
+    assert [one["reason"] for one in read_rows(tmp_path)] == ["killed"]
 
 
 @pytest.mark.parametrize(("suffix", "packed"), [(".gz", gzip.compress), (".xz", lzma.compress)])

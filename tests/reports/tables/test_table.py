@@ -154,7 +154,11 @@ def test_a_table_of_any_rows_has_just_their_lines():
 def test_a_table_of_runs_in_several_settings_names_them():
     def fine_tuned(method, labels):
         unread = {"final": {"steps": len(labels) if method == "dense" else 3}, "execution": {"output": labels}}
-        config = {"corpus": {"labels": labels}, "pruning": {"structure": "groups", "imp_step": labels}, **unread}
+        config = {
+            "corpus": {"labels": labels, "targets": "words"},
+            "pruning": {"structure": "groups", "imp_step": labels},
+            **unread,
+        }
         sparsity = 0.5 if method == "omp" else 0.0
         return row(method, sparsity, run=f"{method}-{labels}", config=config, dense_sha=labels)
 

@@ -5,6 +5,7 @@ from prune_bench.sweep.grid import read_grid
 from prune_bench.sweep.launch.plan import plan_runs
 from prune_bench.sweep.runs.folders import run_folder
 from prune_bench.sweep.runs.rows import unfinished, write_row
+from tests.helpers.rows import finished
 
 
 def plan(tmp_path, *arguments):
@@ -34,7 +35,7 @@ def test_a_dense_model_that_is_there_is_not_fitted_again(tmp_path):
 def test_final_rows_need_nothing_and_failed_ones_a_run(tmp_path):
     configs = plan(tmp_path)
     (run_folder(configs[0]) / "model").mkdir(parents=True)
-    write_row(run_folder(configs[0]), unfinished(configs[0], "done", ""))
+    write_row(run_folder(configs[0]), finished(configs[0]))
     write_row(run_folder(configs[1]), unfinished(configs[1], "failed", "disk full"))
     assert names(plan_runs(configs)) == [("omp", 0, "run")]
     write_row(run_folder(configs[1]), unfinished(configs[1], "infeasible", "too much"))
@@ -50,7 +51,7 @@ def test_a_row_measured_otherwise_is_measured_again_without_a_fit(tmp_path):
     configs = plan(tmp_path)
     for config in configs:
         (run_folder(config) / "model").mkdir(parents=True)
-        write_row(run_folder(config), unfinished(config, "done", ""))
+        write_row(run_folder(config), finished(config))
     changed = [override(config, {"measurement.max_symbols": 2}) for config in configs]
     assert names(plan_runs(changed)) == [("dense", 0, "run"), ("omp", 0, "run")]
 

@@ -8,7 +8,7 @@ import pytest
 from prune_bench.config import Config, to_dict
 from prune_bench.files import write_text
 from prune_bench.overrides import override
-from prune_bench.sweep.runs.files import read_config, write_config
+from prune_bench.sweep.runs.files import read_config, write_config, write_lines
 from prune_bench.sweep.runs.rows import (
     finished_runs,
     is_final,
@@ -17,8 +17,8 @@ from prune_bench.sweep.runs.rows import (
     read_rows,
     unfinished,
     write_row,
-    write_rows,
 )
+from tests.helpers.rows import finished
 
 CONFIG = replace(Config(), method="l0_flops", sparsity=0.3)
 
@@ -72,7 +72,7 @@ def test_no_row_is_none(tmp_path):
 
 
 def test_only_done_and_infeasible_rows_are_final():
-    rows = {status: unfinished(CONFIG, status, "") for status in ("done", "infeasible", "failed")}
+    rows = {status: unfinished(CONFIG, status, "") for status in ("infeasible", "failed")} | {"done": finished(CONFIG)}
     assert {status: is_final(row, CONFIG) for status, row in rows.items()} == {
         "done": True,
         "infeasible": True,
@@ -82,22 +82,26 @@ def test_only_done_and_infeasible_rows_are_final():
 
 
 def test_a_row_measured_otherwise_is_not_final_but_one_timed_otherwise_is():
-    row = unfinished(CONFIG, "done", "")
+    row = finished(CONFIG)
     assert not is_final(row, override(CONFIG, {"measurement.max_symbols": 1}))
     assert is_final(row, override(CONFIG, {"measurement.timing_rounds": 1}))
 
 
 def test_rows_survive_their_file_and_a_broken_line_is_named(tmp_path):
     path = tmp_path / "rows.jsonl"
-    write_rows(path, [{"run": "a"}, {"run": "b"}])
-    assert read_rows(path) == [{"run": "a"}, {"run": "b"}]
-    path.write_text('{"run": "a"}\n{"run"')
-    with pytest.raises(ValueError, match=r"rows\.jsonl:2: not a row"):
+    rows = [finished(CONFIG, run=run) for run in "ab"]
+    write_lines(path, rows)
+    assert read_rows(path) == rows
+    path.write_text(json.dumps(rows[0]) + '\n{"run"')
+    with pytest.raises(ValueError, match=r"rows\.jsonl:2: not JSON"):
+        read_rows(path)
+    path.write_text(json.dumps(rows[0]) + '\n{"run": "b"}')
+    with pytest.raises(ValueError, match=r"rows\.jsonl:2: a row without 'config'"):
         read_rows(path)
 
 
 def test_a_table_is_timed_when_all_its_finished_rows_are_as_asked(tmp_path):
-    rows = [{**unfinished(CONFIG, "done", ""), "run": run} for run in "ab"] + [unfinished(CONFIG, "failed", "")]
+    rows = [{**finished(CONFIG), "run": run} for run in "ab"] + [unfinished(CONFIG, "failed", "")]
     assert finished_runs(rows) == ["a", "b"]
     assert not is_timed(tmp_path, rows, CONFIG)
     protocol = {"seconds": CONFIG.measurement.timing_seconds, "rounds": CONFIG.measurement.timing_rounds, "threads": 1}

@@ -16,8 +16,9 @@ from prune_bench.measurement.fusion import tune
 from prune_bench.overrides import override
 from prune_bench.pruning import Infeasible
 from prune_bench.sweep.runs.dependencies import gradual_run, reference_runs, with_dependencies
+from prune_bench.sweep.runs.files import write_lines
 from prune_bench.sweep.runs.folders import run_folder
-from prune_bench.sweep.runs.rows import is_final, read_row, unfinished, write_row, write_rows
+from prune_bench.sweep.runs.rows import is_final, read_row, unfinished, write_row
 from prune_bench.sweep.stages import fits
 from prune_bench.sweep.stages.progress import Reporter
 from prune_bench.sweep.stages.registry import STAGES, open_corpus
@@ -166,7 +167,7 @@ def test_a_language_model_of_other_tokens_is_refused(make):
 def test_language_models_are_timed_side_by_side(make, tmp_path):
     config = make()
     row = read_row(run_folder(config))
-    write_rows(tmp_path / "table" / "rows.jsonl", [row])
+    write_lines(tmp_path / "table" / "rows.jsonl", [row])
     STAGES["time"](tmp_path / "table", config, Reporter(None))
     timed = json.loads((tmp_path / "table" / "timing.json").read_text())
     assert timed[row["run"]]["eager"]["step"]["median"] > 0

@@ -13,10 +13,12 @@ from prune_bench.families.ctc.pretraining import make_arch
 from prune_bench.models.wav2vec2 import Wav2Vec2
 from prune_bench.overrides import override
 from prune_bench.sweep.runs.dependencies import run_id, with_dependencies
+from prune_bench.sweep.runs.files import write_lines
 from prune_bench.sweep.runs.folders import run_folder
-from prune_bench.sweep.runs.rows import describe, read_rows, write_rows
+from prune_bench.sweep.runs.rows import read_rows
 from prune_bench.sweep.stages.overlaps import compare_table, is_compared
 from prune_bench.sweep.stages.progress import Reporter
+from tests.helpers.rows import finished
 
 SMALL = {"encoder.width": 12, "encoder.ffn": 24, "encoder.position_groups": 4, "method": "dense"}
 
@@ -36,7 +38,7 @@ def configs(tmp_path):
         configs.append(override(preset("smoke", "ctc"), {**SMALL, **given}))
         save(with_dependencies(configs[-1])[0], 7)
         save(configs[-1], 1)
-    write_rows(tmp_path / "rows.jsonl", [{**describe(config), "status": "done"} for config in configs])
+    write_lines(tmp_path / "rows.jsonl", map(finished, configs))
     return configs
 
 

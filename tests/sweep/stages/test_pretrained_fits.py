@@ -15,8 +15,9 @@ from prune_bench.overrides import override
 from prune_bench.pruning.masks import iou
 from prune_bench.pruning.targets import find_targets
 from prune_bench.sweep.runs.dependencies import dense_of, fine_tunings, with_dependencies
+from prune_bench.sweep.runs.files import read_lines
 from prune_bench.sweep.runs.folders import run_folder
-from prune_bench.sweep.runs.rows import read_row, read_rows
+from prune_bench.sweep.runs.rows import read_row
 from prune_bench.sweep.stages import fits
 from prune_bench.sweep.stages.progress import Reporter
 from prune_bench.sweep.stages.registry import STAGES, open_corpus
@@ -145,7 +146,7 @@ def test_the_logged_step_goes_on_over_the_fits_of_a_chain(make):
     config, last, starts = make("parp_p_staged", 0.4, final__steps=4), -1.0, []
     for one in fine_tunings(config):
         train(one)
-        steps = [line["prune/step"] for line in read_rows(run_folder(one) / "metrics.jsonl") if "prune/step" in line]
+        steps = [line["prune/step"] for line in read_lines(run_folder(one) / "metrics.jsonl") if "prune/step" in line]
         assert steps == sorted(steps)
         assert steps[0] > last
         last = steps[-1]

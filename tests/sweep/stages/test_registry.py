@@ -9,9 +9,9 @@ import torch
 from prune_bench.artefacts import load_model, weights_sha
 from prune_bench.models.arch import block_weights
 from prune_bench.sweep.runs.dependencies import dense_of
-from prune_bench.sweep.runs.files import write_config
+from prune_bench.sweep.runs.files import write_config, write_lines
 from prune_bench.sweep.runs.folders import run_folder
-from prune_bench.sweep.runs.rows import read_row, write_rows
+from prune_bench.sweep.runs.rows import read_row, unfinished
 from prune_bench.sweep.stages import fits, timing
 from prune_bench.sweep.stages.progress import Reporter, read_progress
 from prune_bench.sweep.stages.registry import STAGES
@@ -93,7 +93,7 @@ def test_all_finished_models_of_a_table_are_timed_side_by_side_once(pruned, monk
     finish(dense_of(pruned))
     table = tmp_path / "table"
     rows = [read_row(run_folder(config)) for config in (dense_of(pruned), pruned)]
-    write_rows(table / "rows.jsonl", [*rows, {"run": "omp-0.9", "status": "failed"}])
+    write_lines(table / "rows.jsonl", [*rows, {**unfinished(pruned, "failed", "killed"), "run": "omp-0.9"}])
     write_config(table, pruned)
     STAGES["time"](table, pruned, Reporter(table))
     timed = json.loads((table / "timing.json").read_text())
