@@ -21,7 +21,7 @@ RENAMED = {"units": "tokenizer"}  # keys of an arch.json as older versions wrote
 def save_model(model: Any, folder: str | Path) -> Path:
     """Write a model's arch and weights to `folder`, replacing what was there. Returns the folder."""
     folder = Path(folder)
-    kind = next(family.saved_as for family in FAMILIES if isinstance(model, family.model))
+    kind = family_of_model(model).saved_as
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with written_folder(folder) as partial:
         (partial / "arch.json").write_text(json.dumps({"kind": kind, **model.arch.to_dict()}, indent=1))
@@ -49,6 +49,24 @@ def load_model(folder: str | Path) -> Any:
             f"{folder} is not a readable model ({str(error).splitlines()[0]}): delete it and train it again"
         ) from None
     return model.eval()
+
+
+def family_of_model(model: Any) -> Family:
+    """The family that a model is of."""
+    return next(family for family in FAMILIES if isinstance(model, family.model))
+
+
+def export_model(folder: str | Path, to: str | Path) -> list[Path]:
+    """Write the model saved in `folder` as the ONNX files of its family, into folder `to`. Returns their paths.
+
+    Raises:
+        ValueError: the folder holds no complete model, or one whose family has no export.
+    """
+    model = load_model(folder)
+    family = family_of_model(model)
+    if not family.exports:
+        raise ValueError(f"{folder}: models of task={family.name} have no export: give its record `exports`")
+    return [export(model, Path(to) / f"{name}.onnx") for name, export in family.exports.items()]
 
 
 def family_saved_as(kind: str, folder: Path) -> Family:

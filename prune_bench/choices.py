@@ -8,6 +8,7 @@ from typing import Any
 
 from prune_bench.config import Config, CorpusConfig, FitConfig
 from prune_bench.data.corpora import CORPORA
+from prune_bench.data.text.corpora import TEXTS
 from prune_bench.families import FAMILIES, family_of
 from prune_bench.pruning.knobs import KNOB_CHOICES, check_knobs
 
@@ -27,7 +28,8 @@ COMMON: dict[str, tuple[str, ...]] = {
 
 def choices(config: Config) -> dict[str, tuple[str, ...]]:
     """The values that a key may have, where not any will do: common ones, each family's, those of every fit."""
-    choices = {"task": FAMILIES.names, **dict.fromkeys(("corpus.name", "pretraining.corpus"), CORPORA.names), **COMMON}
+    speech = dict.fromkeys(("corpus.name", "pretraining.corpus"), CORPORA.names)
+    choices = {"task": FAMILIES.names, **speech, "text.name": TEXTS.names, **COMMON}
     for family in FAMILIES:
         choices |= family.choices
     return choices | {f"{name}.{key}": known for name, _ in fits(config) for key, known in OF_FITS.items()}

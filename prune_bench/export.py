@@ -1,7 +1,8 @@
 """Models as ONNX files with their weights inside, for any length, and their execution by ONNX Runtime.
 
 The files take one utterance without padding: (1, frames, mels) features or a (1, frames, width) stream in fp32; those
-of a language model take the (1, tokens) of one sentence as int64.
+of a CTC recogniser take (1, samples) of its waveform, and those of a language model the (1, tokens) of one sentence as
+int64.
 """
 
 from __future__ import annotations
@@ -19,21 +20,23 @@ from torch import Tensor, nn
 from prune_bench.files import write_file
 from prune_bench.models.transducer import Transducer
 from prune_bench.models.transformer_lm import LanguageModel
+from prune_bench.models.wav2vec2 import Wav2Vec2
 
 OPSET = 18
 EXAMPLE_FRAMES = 96
+EXAMPLE_SAMPLES = 8000
 
 
 def export_encoder(model: Transducer, path: str | Path) -> Path:
     """Write the whole encoder: features (1, frames, mels) -> hidden (1, shorter, width)."""
     encoder = model.encoder
-    return _export(encoder, lambda features: encoder(features)[0], _frames(encoder.arch.mels), Path(path))
+    return export_onnx(encoder, lambda features: encoder(features)[0], _frames(encoder.arch.mels), Path(path))
 
 
 def export_front_end(model: Transducer, path: str | Path) -> Path:
     """Write the convolutions before the blocks: features (1, frames, mels) -> stream (1, shorter, width)."""
     encoder = model.encoder
-    return _export(
+    return export_onnx(
         encoder, lambda features: encoder.front_end(features, None)[0], _frames(encoder.arch.mels), Path(path)
     )
 
@@ -41,12 +44,17 @@ def export_front_end(model: Transducer, path: str | Path) -> Path:
 def export_blocks(model: Transducer, path: str | Path) -> Path:
     """Write the layers alone: stream (1, frames, width) -> hidden of the same shape."""
     encoder = model.encoder
-    return _export(encoder, encoder.blocks, _frames(encoder.arch.width), Path(path))
+    return export_onnx(encoder, encoder.blocks, _frames(encoder.arch.width), Path(path))
 
 
 def export_language_model(model: LanguageModel, path: str | Path) -> Path:
     """Write a language model: tokens (1, length) of a sentence -> logits (1, length, vocabulary) of the next ones."""
-    return _export(model, model, torch.zeros(1, EXAMPLE_FRAMES, dtype=torch.long), Path(path))
+    return export_onnx(model, model, torch.zeros(1, EXAMPLE_FRAMES, dtype=torch.long), Path(path))
+
+
+def export_recogniser(model: Wav2Vec2, path: str | Path) -> Path:
+    """Write a CTC recogniser: samples (1, length) at the rate of its training -> log probabilities of its tokens."""
+    return export_onnx(model, lambda samples: model(samples)[0], torch.zeros(1, EXAMPLE_SAMPLES), Path(path))
 
 
 def open_session(path: str | Path, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -80,8 +88,8 @@ def _frames(width: int) -> Tensor:
     return torch.zeros(1, EXAMPLE_FRAMES, width)
 
 
-def _export(model: nn.Module, function: Callable[[Tensor], Tensor], example: Tensor, path: Path) -> Path:
-    """Export `function` of a model in eval mode through torch.export."""
+def export_onnx(model: nn.Module, function: Callable[[Tensor], Tensor], example: Tensor, path: Path) -> Path:
+    """Write `function` of a model in eval mode, for inputs like `example` with a second dimension of any length."""
     training = model.training
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(

@@ -6,18 +6,19 @@ import os
 import sys
 
 from prune_bench.data.corpora import CORPORA
+from prune_bench.data.text.corpora import TEXTS
 from prune_bench.families import FAMILIES
 from prune_bench.registry import load
 
-REGISTRIES = (FAMILIES, CORPORA)
+REGISTRIES = (FAMILIES, CORPORA, TEXTS)
 
 
 def load_plugins(names: str) -> None:
-    """Import modules, joined with `+`, and hold what they define: `FAMILY`, `CORPUS`, or both.
+    """Import modules, joined with `+`, and hold what they define: `FAMILY`, `CORPUS`, `TEXT`, or several.
 
     Modules of the current folder are found, too.
     Raises:
-        ValueError: a module cannot be imported or defines neither, in one line.
+        ValueError: a module cannot be imported or defines none of them, in one line.
     """
     if names and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())

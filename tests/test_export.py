@@ -9,6 +9,8 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
+from prune_bench import artefacts
+from prune_bench.artefacts import export_model, save_model
 from prune_bench.callbacks import OMP, LowRank
 from prune_bench.export import (
     export_blocks,
@@ -18,9 +20,11 @@ from prune_bench.export import (
     open_session,
     run_encoder,
 )
+from prune_bench.families import FAMILIES
 from prune_bench.models.arch import BlockArch, ConformerArch, LayerArch, TransducerArch
 from prune_bench.models.transducer import Transducer
 from prune_bench.models.transformer_lm import LanguageModel, LanguageModelArch
+from prune_bench.models.wav2vec2 import Wav2Vec2, Wav2Vec2Arch
 from tests.helpers.strangers import Classifier, loader, trainer
 
 DENSE = ConformerArch.dense(mels=8, subsampling=4, width=16, heads=2, ffn=24, kernel=5, layers=2)
@@ -126,6 +130,26 @@ def test_a_language_model_computes_the_same_at_other_lengths(tmp_path, layers, r
         tokens = torch.randint(9, (1, length))
         with torch.no_grad():
             assert torch.allclose(run_encoder(session, tokens), model(tokens), atol=1e-5)
+
+
+def test_a_saved_recogniser_is_exported_as_its_family_does(tmp_path):
+    torch.manual_seed(0)
+    arch = Wav2Vec2Arch(((8, 10, 5), (8, 3, 2)), "layer_norm", True, 16, 8, 4, 2, True, (BlockArch(2, 24),), True, 9)
+    model = Wav2Vec2(arch).eval()
+    (path,) = export_model(save_model(model, tmp_path / "model"), tmp_path / "onnx")
+    assert path.name == "recogniser.onnx"
+    for samples in (90, 800):
+        waveform = torch.randn(1, samples)
+        with torch.no_grad():
+            assert torch.allclose(run_encoder(path, waveform), model(waveform)[0], atol=1e-5)
+
+
+def test_a_family_without_an_export_says_so(tmp_path, monkeypatch):
+    model = LanguageModel(LanguageModelArch(9, 16, 8, (BlockArch(2, 24),)))
+    folder = save_model(model, tmp_path)
+    monkeypatch.setattr(artefacts, "FAMILIES", [replace(FAMILIES.find("language_model"), exports={})])
+    with pytest.raises(ValueError, match="models of task=language_model have no export"):
+        export_model(folder, tmp_path / "onnx")
 
 
 class Called(nn.Module):

@@ -38,7 +38,7 @@ LAYERS = [
     {"sweep", "reports"},
 ]
 # Of families, what a record is made of; all else in there is what it holds.
-RECORD = ("record", "quantities", "common")
+RECORD = ("record", "rows", "quantities", "common")
 # The rooms of a package that has some, lowest first; what lies beside them may import all.
 ROOMS = {"sweep": ["runs", "stages", "launch"], "reports": ["rows", "pages", "figures", "tables", "claims"]}
 

@@ -119,6 +119,7 @@ class Family:
         prunable: What holds the weights that a sparsity is a fraction of, in words.
         describe_decoding: How hypotheses were found that error rates are of, in words, given finished rows.
         timed: Whether its models are timed.
+        exports: The ONNX files that its models can be written to, by name: each a function of the model and the path.
         describe_timing: How they were, in a sentence, given the protocol and the timings of dense models.
     """
 
@@ -146,6 +147,7 @@ class Family:
     prunable: str = "encoder blocks"
     describe_decoding: Callable[[Sequence[Any]], str] = lambda rows: "greedy decoding"
     timed: bool = False
+    exports: Mapping[str, Callable[[Any, Path], Path]] = field(default_factory=dict)
     describe_timing: Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], str] = lambda protocol, dense: ""
 
     @property

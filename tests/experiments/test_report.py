@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.report import of_task
 from tests.reports.samples import row, timing
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "report.py"
@@ -91,6 +92,11 @@ def test_any_rows_can_be_printed(main, folder, capsys):
     assert "L0 (sparsity)" in out
     assert "PARP" not in out
     assert "pending" not in out
+
+
+def test_rows_of_another_family_are_refused():
+    with pytest.raises(ValueError, match="parp-table1 shows runs of task=ctc, these rows are of task=transducer"):
+        of_task("parp-table1", [row("dense")])
 
 
 def test_help_names_every_report(main, capsys):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from prune_bench.data.text.sources import TextLine
+from prune_bench.data.text.corpora import TextLine
 from prune_bench.data.text.store import TextStore, write_text_store
 from prune_bench.data.tokenizers import Words
 from prune_bench.models.arch import BlockArch

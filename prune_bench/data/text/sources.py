@@ -1,4 +1,4 @@
-"""Where lines of text come from: files, or the generator of the synthetic speech."""
+"""The lines of a corpus of text: of files, of its generator, or of transcripts."""
 
 from __future__ import annotations
 
@@ -6,26 +6,12 @@ import gzip
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from prune_bench.config import TextConfig
-from prune_bench.data import grammar
 from prune_bench.data.digests import file_digests
+from prune_bench.data.text.corpora import TEXTS, TextLine
 from prune_bench.fingerprint import fingerprint
-
-GENERATED = "espeak"
-FILES = {
-    "files": {"train": "", "dev": "", "test": ""},
-    "librispeech-lm": {"train": "librispeech-lm-norm.txt.gz", "dev": "", "test": ""},
-    "wikitext2": {"train": "train.txt", "dev": "valid.txt", "test": "test.txt"},
-}
-
-
-class TextLine(NamedTuple):
-    """A line and where it stands, in words."""
-
-    text: str
-    place: str
 
 
 def read_file(path: Path) -> Iterator[TextLine]:
@@ -49,14 +35,8 @@ def read_file(path: Path) -> Iterator[TextLine]:
 
 def paths_of(config: TextConfig, split: str) -> list[Path]:
     """The files of a split; none where the transcripts of the speech corpus stand in, or where text is generated."""
-    named = getattr(config, split) or FILES.get(config.name, {}).get(split, "")
+    named = getattr(config, split) or TEXTS.find(config.name).files.get(split, "")
     return [Path(config.root) / name for name in named.split("+") if name]
-
-
-def generate(config: TextConfig) -> Iterator[TextLine]:
-    """Sentences of the speech corpus' generator, of which the spoken ones of its training split are the first."""
-    for number, text in enumerate(grammar.sentences("train", config.sentences, config.seed), start=1):
-        yield TextLine(text, f"sentence {number}")
 
 
 def lines(config: TextConfig, split: str, transcripts: Sequence[str]) -> Iterator[TextLine]:
@@ -65,14 +45,14 @@ def lines(config: TextConfig, split: str, transcripts: Sequence[str]) -> Iterato
     Raises:
         ValueError: nothing is named to train on.
     """
-    paths = paths_of(config, split)
+    paths, generate = paths_of(config, split), TEXTS.find(config.name).generate
     if paths:
         for path in paths:
             yield from read_file(path)
     elif split != "train":
         for number, text in enumerate(transcripts, start=1):
             yield TextLine(text, f"{split} transcript {number}")
-    elif config.name == GENERATED:
+    elif generate:
         yield from generate(config)
     else:
         raise ValueError(f"text.name={config.name} needs files to train on: add text.train=FILE")
@@ -92,5 +72,5 @@ def describe_lines(config: TextConfig, split: str, transcripts: Sequence[str], c
     """JSON value that changes whenever the lines of a split would; `content` is that of `content_of`."""
     if split in content:
         return content[split]
-    generated = split == "train" and config.name == GENERATED
-    return [config.sentences, config.seed, grammar.source("en").content] if generated else list(transcripts)
+    spec = TEXTS.find(config.name)
+    return spec.fingerprint(config) if split == "train" and spec.generate else list(transcripts)

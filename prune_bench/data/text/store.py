@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from prune_bench.data.store import describe
-from prune_bench.data.text.sources import TextLine
+from prune_bench.data.text.corpora import TextLine
 from prune_bench.data.texts import spell
 from prune_bench.data.tokenizers import UNKNOWN, Tokenizer
 

@@ -16,6 +16,7 @@ from prune_bench.config.checks import check_heads
 from prune_bench.data import Batch, Corpus, prepare, prepare_unlabelled
 from prune_bench.data.store import derive
 from prune_bench.decoding.ctc import collapse
+from prune_bench.export import export_recogniser
 from prune_bench.families.ctc.presets import PRESETS, adapted
 from prune_bench.families.ctc.pretraining import make_arch, make_pretraining
 from prune_bench.families.record import Family, Progress
@@ -160,4 +161,5 @@ FAMILY = Family(
     quantities={**ERROR_RATES, **TRAINING},
     columns=("fine_tunings", "minutes", *SCORES),
     scores=SCORES,
+    exports={"recogniser": export_recogniser},
 )

@@ -16,6 +16,7 @@ from prune_bench.config.checks import check_heads, check_numbers
 from prune_bench.data.text.batches import TextData
 from prune_bench.data.text.corpus import TextCorpus, prepare_text
 from prune_bench.data.tokenizers import Tokenizer, tokenizer_digest
+from prune_bench.export import export_language_model
 from prune_bench.families.language_model.fusing import measure_fused
 from prune_bench.families.language_model.presets import PRESETS
 from prune_bench.families.language_model.quantities import (
@@ -130,7 +131,6 @@ FAMILY = Family(
     reads=("corpus", "tokenizer", "text", "lm"),
     data=("corpus", "tokenizer", "features", "text"),
     choices={
-        "text.name": ("espeak", "wikitext2", "librispeech-lm", "files"),
         "text.tokens": ("speech", "text"),
         "text.on_bad": ("fail", "skip"),
     },
@@ -144,5 +144,6 @@ FAMILY = Family(
     prunable="layers and the embedding",
     describe_decoding=describe_decoding,
     timed=True,
+    exports={"model": export_language_model},
     describe_timing=describe_timing,
 )

@@ -17,6 +17,7 @@ from prune_bench.data import Corpus
 from prune_bench.data.batches import Batch
 from prune_bench.data.tokenizers import tokenizer_digest
 from prune_bench.decoding.greedy import decode_greedy
+from prune_bench.export import export_blocks, export_encoder, export_front_end
 from prune_bench.families.record import Family, Progress
 from prune_bench.families.speech import SCORES, SpeechExperiment
 from prune_bench.families.transducer.presets import PRESETS
@@ -117,5 +118,6 @@ FAMILY = Family(
     scores=SCORES,
     axes=("size", "rtf", "rtf.onnx"),
     timed=True,
+    exports={"encoder": export_encoder, "front_end": export_front_end, "blocks": export_blocks},
     describe_timing=describe_timing,
 )

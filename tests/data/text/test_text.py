@@ -15,10 +15,12 @@ from prune_bench.data import grammar
 from prune_bench.data.text import batches as batching
 from prune_bench.data.text import corpus as corpus_module
 from prune_bench.data.text.batches import IGNORED, Sentences, TextStream, stride, text_evaluation
+from prune_bench.data.text.corpora import TEXTS, TextLine, TextSpec
 from prune_bench.data.text.corpus import prepare_text, text_store
-from prune_bench.data.text.sources import TextLine, lines
+from prune_bench.data.text.sources import describe_lines, lines
 from prune_bench.data.text.store import HELD_OUT, TextStore, cut, write_text_store
 from prune_bench.data.tokenizers import UNKNOWN, Characters, Words, tokenizer_digest
+from prune_bench.overrides import override
 
 
 def write(path: Path, *texts: str) -> None:
@@ -105,6 +107,17 @@ def test_an_empty_text_has_no_tokens(config, tmp_path):
     config.tokenizer.kind = "sentencepiece"
     with pytest.raises(ValueError, match=r"no sentence in .*train\.txt \(text\.train\): it is empty"):
         prepare_text(config, tmp_path / "cache", progress=False)
+
+
+def test_a_corpus_of_text_is_a_record(config, monkeypatch):
+    """One that generates its lines is trained on without a file, and named by what shapes them."""
+    said = TextSpec(name="said", generate=lambda _: iter([TextLine("a lamp", "line 1")]), fingerprint=lambda c: c.seed)
+    monkeypatch.setitem(TEXTS._records, "said", said)
+    text = override(config, {"text.name": "said", "text.train": "", "text.seed": 3}).text
+    assert [line.text for line in lines(text, "train", [])] == ["a lamp"]
+    assert describe_lines(text, "train", [], {}) == 3
+    with pytest.raises(ValueError, match=r"unknown value for text\.name: 'sad': did you mean 'said'"):
+        override(config, {"text.name": "sad"})
 
 
 def test_the_published_text_of_librispeech_is_read_packed(config, tmp_path):
