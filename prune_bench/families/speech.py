@@ -8,10 +8,10 @@ from typing import Any
 
 from prune_bench.config import FitConfig
 from prune_bench.data import Batch, Corpus, SpeechData, prepare
+from prune_bench.families.counts import word_errors
 from prune_bench.families.quantities import Columns, Quantity, Timing, column
 from prune_bench.families.record import Experiment, Progress
 from prune_bench.families.rows import Finished
-from prune_bench.measurement.counts import word_errors
 from prune_bench.measurement.evaluation import by_split, evaluate, part_of
 from prune_bench.pruning.methods import find_method
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from prune_bench.families.common import COMMON
+from prune_bench.families.counts import entropies, word_errors
 from prune_bench.families.quantities import Columns, Quantity, Timing, column
 from prune_bench.families.rows import Finished
 from prune_bench.families.speech import ERROR_RATES
-from prune_bench.measurement.counts import entropies, word_errors
 from prune_bench.measurement.intervals import Counts
 
 

@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from prune_bench.measurement.counts import PARTS
+from prune_bench.families.counts import PARTS
 from prune_bench.reports.figures.panels import Line, shown
 from prune_bench.reports.pages import notes
 from prune_bench.reports.pages.drawings import Drawing

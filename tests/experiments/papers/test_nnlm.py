@@ -13,7 +13,7 @@ from experiments.papers import nnlm
 from experiments.papers.nnlm.grid import BEST, CHOSEN, HEADS, SETTINGS, SIZES, STRUCTURES, alone, at
 from prune_bench.config import to_dict
 from prune_bench.families import find_quantity, preset
-from prune_bench.measurement.counts import PARTS, among, entropies, word_errors
+from prune_bench.families.counts import PARTS, among, entropies, word_errors
 from prune_bench.overrides import override
 from prune_bench.reports.figures.components import kept_by_component
 from prune_bench.reports.rows.cells import DENSE, Cell
