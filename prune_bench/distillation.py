@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,32 +34,34 @@ class LayerwiseDistillation(nn.Module):
         self._taught: list[Tensor] = []
         self._handles: list[RemovableHandle] = []
         for layer in self.teacher.get_submodule("layers").children():
-            layer.register_forward_hook(lambda _layer, _inputs, output: self._taught.append(output))
+            layer.register_forward_hook(partial(_collect, self._taught))
 
     def watch(self, encoder: nn.Module) -> None:
         """Record `encoder`'s block outputs during its training forwards, and no other's."""
         self.release()
 
-        def start(_encoder: nn.Module, inputs: tuple[Any, ...]) -> None:
-            self._inputs, self._student = inputs, []
-
-        def finish(_encoder: nn.Module, _inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-            self._lengths = output[1]
-
-        self._handles = [encoder.register_forward_pre_hook(start), encoder.register_forward_hook(finish)]
+        self._handles = [encoder.register_forward_pre_hook(self._start), encoder.register_forward_hook(self._finish)]
         for layer in encoder.get_submodule("layers").children():
-            hook = layer.register_forward_hook(lambda _layer, _inputs, output: self._student.append(output))
-            self._handles.append(hook)
+            self._handles.append(layer.register_forward_hook(partial(_collect, self._student)))
+
+    def _start(self, _encoder: nn.Module, inputs: tuple[Any, ...]) -> None:
+        self._inputs = inputs
+        self._student.clear()
+
+    def _finish(self, _encoder: nn.Module, _inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        self._lengths = output[1]
 
     def release(self) -> None:
         """Stop recording."""
         for handle in self._handles:
             handle.remove()
-        self._handles, self._student, self._taught = [], [], []
+        self._handles, self._inputs = [], ()
+        self._student.clear()
+        self._taught.clear()
 
     def loss(self) -> Tensor:
         """The distillation loss of the last recorded forward."""
-        self._taught = []
+        self._taught.clear()
         with torch.no_grad():
             self.teacher(*self._inputs)
         assert self._lengths is not None
@@ -70,3 +73,7 @@ class LayerwiseDistillation(nn.Module):
         else:
             teacher = self.transform(teacher)
         return ((student - teacher).square().mean(-1) * inside).sum() / (inside.sum() * len(student))
+
+
+def _collect(outputs: list[Tensor], _layer: nn.Module, _inputs: Any, output: Tensor) -> None:
+    outputs.append(output)

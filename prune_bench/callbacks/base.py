@@ -13,6 +13,7 @@ from torch import nn
 
 from prune_bench.callbacks.factors import load_factors, save_factors
 from prune_bench.callbacks.handover import Handover
+from prune_bench.callbacks.hooks import call_after
 from prune_bench.callbacks.shortfall import BestCheckpoints, warn
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.method import Method
@@ -57,6 +58,7 @@ class PruningCallback(Callback):
         self._seen = 0  # the Trainer's own count, of optimizer steps
         self._per_update = 1  # optimizer steps a batch
         self._stage: str | None = None  # of the Trainer that runs
+        self._begun = False  # whether the fit that runs has begun
         self._loaded: dict[str, Any] | None = None  # state of a fit elsewhere
         self._best = BestCheckpoints()
         self._handover = Handover()
@@ -121,7 +123,7 @@ class PruningCallback(Callback):
     # A fit.
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._stage = stage
+        self._stage, self._begun = stage, False
         if stage == "fit" and isinstance(trainer.strategy, SHARDING):
             kind = type(trainer.strategy).__name__
             raise ValueError(
@@ -131,7 +133,15 @@ class PruningCallback(Callback):
             self._best = BestCheckpoints()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._loaded = None
+        call_after(pl_module, "on_fit_start", self._begin)
+
+    def _begin(self, module: LightningModule) -> None:
+        if self.fitting and not self._begun:
+            self.begin(module.trainer, module)
+            self._begun, self._loaded = True, None
+
+    def begin(self, trainer: Trainer, module: LightningModule) -> None:
+        """Act when a fit begins: all weights are loaded, also those that the module's own `on_fit_start` loads."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._seen = trainer.global_step
@@ -243,14 +253,14 @@ class PruningCallback(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         save_factors(pl_module, checkpoint)
-        self.note_best(trainer)
+        self.note_checkpoint(trainer)
         if state := checkpoint["callbacks"].get(self.state_key):
             state["best"] = dict(self._best.sparsities)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         load_factors(pl_module, checkpoint)
 
-    def note_best(self, trainer: Trainer) -> None:
+    def note_checkpoint(self, trainer: Trainer) -> None:
         """Remember the sparsity of a checkpoint that is being written, if it is the best."""
         if self.ready:
             self._best.note(trainer, self.achieved)

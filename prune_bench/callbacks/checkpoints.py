@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from lightning import LightningModule
+from lightning import LightningModule, Trainer
 from torch import Tensor
 
 Pairs = Sequence[tuple[Tensor, Tensor]]
+HOOKS = ("on_save_checkpoint", "on_load_checkpoint")
 
 
-def removed_values(pairs: Pairs) -> list[Tensor]:
-    """What lies under the zeros of each parameter's mask, on the CPU."""
-    return [weight.detach()[_gone(weight, factor)].cpu() for weight, factor in pairs]
+class Masking(Protocol):
+    """A callback that masks a module."""
 
+    @property
+    def state_key(self) -> str: ...
 
-@torch.no_grad()
-def put_back(pairs: Pairs, values: Sequence[Tensor]) -> None:
-    """Write such values back, in place."""
-    for (weight, factor), value in zip(pairs, values, strict=True):
-        weight[_gone(weight, factor)] = value.to(weight)
+    @property
+    def fitting(self) -> bool: ...
 
+    def pairs(self) -> Pairs:
+        """Parameters and what multiplies them, in a shape that does."""
 
-def _gone(weight: Tensor, factor: Tensor) -> Tensor:
-    return (factor.to(weight.device) == 0).expand_as(weight)
+    def note_checkpoint(self, trainer: Trainer) -> None:
+        """A checkpoint is being written, perhaps of weights alone."""
 
 
 @contextmanager
@@ -43,46 +44,65 @@ def masked(pairs: Pairs) -> Iterator[None]:
 
 
 class MaskedCheckpoints:
-    """Wraps a module's `on_save_checkpoint`, the last hook before any checkpoint is written, also of weights alone and
-    of averaged weights: the state that is written has zeros where `pairs()` says so. `written` is called first. A copy
-    of the module has a copy of this that does nothing. With `once` it is released when a checkpoint was written.
+    """Stands around two hooks of a module for the callbacks that mask it, until they leave.
+
+    `on_save_checkpoint` is the last hook before any checkpoint is written, also of weights alone and of averaged
+    weights: the state that is written is multiplied by their `pairs()`, and what it was before is put under "under" in
+    the callback's state. `on_load_checkpoint` is the first when one is read: a fit goes on from these values. A copy of
+    the module has a copy of this that does nothing.
     """
 
-    def __init__(
-        self,
-        module: LightningModule,
-        pairs: Callable[[], Pairs],
-        written: Callable[[], object] = tuple,
-        once: bool = False,
-    ):
-        self.module, self.pairs, self.written, self.once = module, pairs, written, once
-        self.inner = module.on_save_checkpoint
-        module.__dict__["on_save_checkpoint"] = self
+    def __init__(self, module: LightningModule):
+        self.module, self.callbacks = module, dict[Masking, bool]()
+        self.own = {hook: getattr(module, hook) for hook in HOOKS}
+        vars(module).update({hook: getattr(self, hook) for hook in HOOKS})
 
-    def __call__(self, checkpoint: dict[str, Any]) -> None:
-        self.inner(checkpoint)
-        self.written()
-        places = names_of(self.module)
-        for weight, factor in self.pairs():
-            for name in places.get(id(weight), ()):
-                if name in checkpoint["state_dict"]:
-                    value = checkpoint["state_dict"][name]
-                    checkpoint["state_dict"][name] = value * factor.to(value.device)
-        if self.once:
-            self.release()
+    @classmethod
+    def join(cls, module: LightningModule, callback: Masking, once: bool = False) -> MaskedCheckpoints:
+        """Mask what is saved of `module` for this callback too; with `once` until a checkpoint was written."""
+        there = getattr(vars(module).get(HOOKS[0]), "__self__", None)
+        joined = there if isinstance(there, cls) else cls(module)
+        joined.callbacks[callback] = once
+        return joined
 
-    def release(self) -> None:
-        """Leave the module as it was, but for what others have wrapped around it since."""
-        self.pairs = self.written = tuple
-        outer = self.module.__dict__.get("on_save_checkpoint")
-        while isinstance(outer, MaskedCheckpoints) and outer.pairs is tuple:
-            del self.module.__dict__["on_save_checkpoint"]
-            outer = outer.inner
-            if isinstance(outer, MaskedCheckpoints):
-                self.module.__dict__["on_save_checkpoint"] = outer
+    def leave(self, callback: Masking) -> None:
+        """Leave the module as it was when the last one leaves, but for what others have wrapped around it since."""
+        self.callbacks.pop(callback, None)
+        for hook in HOOKS if not self.callbacks else ():
+            if vars(self.module).get(hook) == getattr(self, hook):
+                del vars(self.module)[hook]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.own["on_save_checkpoint"](checkpoint)
+        names = names_of(self.module)
+        for callback, once in list(self.callbacks.items()):
+            callback.note_checkpoint(self.module.trainer)
+            under = multiply(checkpoint["state_dict"], callback.pairs(), names)
+            if state := checkpoint.get("callbacks", {}).get(callback.state_key):
+                state["under"] = under
+            if once:
+                self.leave(callback)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for callback in reversed(self.callbacks):
+            state = checkpoint.get("callbacks", {}).get(callback.state_key)
+            if callback.fitting and state:
+                checkpoint["state_dict"].update(state.get("under", ()))
+        self.own["on_load_checkpoint"](checkpoint)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "pairs": tuple, "written": tuple}
+        return {**self.__dict__, "callbacks": {}}
+
+
+def multiply(state: dict[str, Tensor], pairs: Pairs, names: Mapping[int, Sequence[str]]) -> dict[str, Tensor]:
+    """Multiply a state's tensors by the factors of their parameters; returns those that it changed, as they were."""
+    before: dict[str, Tensor] = {}
+    for weight, factor in pairs:
+        for name in names.get(id(weight), ()):
+            if name in state:
+                before.setdefault(name, state[name])
+                state[name] = state[name] * factor.to(state[name])
+    return {name: value for name, value in before.items() if not torch.equal(value, state[name])}
 
 
 def names_of(module: LightningModule) -> Mapping[int, list[str]]:

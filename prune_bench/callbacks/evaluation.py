@@ -7,8 +7,8 @@ from typing import Any
 from lightning import Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
-from prune_bench.callbacks.base import PruningCallback
-from prune_bench.callbacks.checkpoints import Pairs, masked
+from prune_bench.callbacks.checkpoints import masked
+from prune_bench.callbacks.masked import MaskedFit
 
 
 def averages(trainer: Trainer) -> bool:
@@ -17,17 +17,13 @@ def averages(trainer: Trainer) -> bool:
     return any(isinstance(one, kinds) for one in trainer.callbacks)  # type: ignore[attr-defined]
 
 
-class MaskedEvaluation(PruningCallback):
+class MaskedEvaluation(MaskedFit):
     """Masks hold within each batch of an evaluation: others exchange weights between the batches and a loop's ends.
 
     Outside a fit a module holds masked weights, of the fit's end or of a checkpoint, unless others average them.
     """
 
     _inside: Any = None
-
-    def pairs(self) -> Pairs:
-        """Parameters and their masks, in a shape that multiplies them."""
-        raise NotImplementedError
 
     def _enter(self, trainer: Trainer) -> None:
         if averages(trainer) or (self.fitting and not self.method.revival.holds):

@@ -8,11 +8,11 @@ checkpoint loads into a factorised module by SVD.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 from torch import Tensor, nn
 
 from prune_bench.models.low_rank import LowRankLinear
@@ -21,21 +21,6 @@ from prune_bench.pruning.low_rank import factorise
 from prune_bench.pruning.targets import find_core, find_targets
 
 FACTORS, EXPORTED = "low_rank_factors", "low_rank_exported"
-
-
-def once_built(module: LightningModule, act: Callable[[LightningModule], None]) -> None:
-    """Call `act` with the module when Lightning has built it, before a checkpoint is loaded and an optimizer made.
-
-    Lightning sets callbacks up before the module's own `setup` and `configure_model`, which may make its layers.
-    """
-    configure: Any = module.configure_model
-
-    def configure_model() -> None:
-        vars(module).pop("configure_model", None)
-        configure()
-        act(module)
-
-    module.configure_model = configure_model  # type: ignore[method-assign]
 
 
 def find_matrices(module: nn.Module, choice: Mapping[str, Any]) -> tuple[dict[str, Any], int]:

@@ -19,10 +19,10 @@ from prune_bench.callbacks.factors import (
     find_matrices,
     forget_moments,
     name_factors,
-    once_built,
 )
+from prune_bench.callbacks.hooks import call_after
 from prune_bench.compaction import with_ranks
-from prune_bench.pruning.allocation import ALLOCATIONS
+from prune_bench.pruning.allocation import ALLOCATIONS, UNIFORM
 from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.method import Method
 from prune_bench.pruning.methods import METHODS
@@ -63,6 +63,7 @@ class FactorPruning(PruningCallback):
         self._achieved: float | None = None
         self._grain = 0.0
         self._dense: dict[str, Any] | None = None
+        self._versions: list[int] = []
 
     def measure(self) -> float:
         assert self._achieved is not None
@@ -78,7 +79,7 @@ class FactorPruning(PruningCallback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         if stage == "fit":
-            once_built(pl_module, self.factorise)
+            call_after(pl_module, "configure_model", self.factorise)
 
     def factorise(self, module: nn.Module) -> None:
         """Factorise `module`, or leave it as it is if this callback has done so before."""
@@ -106,6 +107,15 @@ class FactorPruning(PruningCallback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_fit_start(trainer, pl_module)
+        self._versions = _versions(pl_module)
+
+    def begin(self, trainer: Trainer, module: LightningModule) -> None:
+        loaded = self._dense is not None or self._versions != _versions(module)
+        if self.ranks and loaded and self.allocate is not UNIFORM:
+            raise ValueError(
+                f"{type(self).__name__}: ranks were chosen before other weights were loaded: give a module that has "
+                "its weights, or allocation='uniform', whose ranks do not depend on them"
+            )
         if self._dense is not None and self.ranks:
             forget_moments(trainer, self._dense)
         self._dense = None
@@ -133,6 +143,11 @@ class FactorPruning(PruningCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self.ranks = state_dict["ranks"]
+
+
+def _versions(module: nn.Module) -> list[int]:
+    """What changes when values of factors are written in place."""
+    return [factor._version for _, layer in factor_layers(module) for factor in layer.parameters()]
 
 
 @dataclass(eq=False, repr=False)

@@ -17,8 +17,7 @@ from torch.optim import Optimizer
 from prune_bench.callbacks.base import LONG, check_equal_across_ranks
 from prune_bench.callbacks.bindings import bind_structure
 from prune_bench.callbacks.calibration import run_batches
-from prune_bench.callbacks.checkpoints import MaskedCheckpoints
-from prune_bench.callbacks.factors import once_built
+from prune_bench.callbacks.hooks import call_after
 from prune_bench.callbacks.optimizers import clear_moments, is_skipped, loss_scale
 from prune_bench.callbacks.saving import SavedMasks, all_tensors
 from prune_bench.pruning import Infeasible
@@ -105,9 +104,8 @@ class MaskPruning(SavedMasks):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        self._settle()
         if stage == "fit":
-            once_built(pl_module, self._prepare)
+            call_after(pl_module, "configure_model", self._prepare)
 
     def _prepare(self, module: nn.Module) -> None:
         if not self.ready:
@@ -115,20 +113,17 @@ class MaskPruning(SavedMasks):
             rank_zero_info(f"{type(self).__name__} {describe_coverage(module, targets)}")
         self.binding.prepare(module)
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        structure, name = self.binding.bind(pl_module), type(self).__name__
+    def begin(self, trainer: Trainer, module: LightningModule) -> None:
+        structure, name = self.binding.bind(module), type(self).__name__
         if self.sparsity > structure.most:
             most = f"at most {structure.most:.1%} can be removed so, less than the asked {self.sparsity:.1%}"
             raise Infeasible(f"{name}: {most}")
         before, asked = self._held()
-        super().on_fit_start(trainer, pl_module)
         self._pruner = self._make_pruner(structure)
         self._pruner.batches = partial(
-            run_batches, trainer, pl_module, self.calibration_data, self.knobs.calibration_batches
+            run_batches, trainer, module, self.calibration_data, self.knobs.calibration_batches
         )
-        self._saving = MaskedCheckpoints(pl_module, self.pairs, partial(self.note_best, trainer))
-        if self._restored is not None:
-            self._restore()
+        if self.restore():
             return
         self._step, self._seen, self._kept = 0, trainer.global_step, {}
         self.plan(self._planned(trainer))
@@ -136,7 +131,7 @@ class MaskPruning(SavedMasks):
         if self._pruner.carries(before):
             self._pruner.masks, self._pruner.asked = before, asked
         if self.method.compensation.rewinds:
-            self._origin = {name: value.detach().clone() for name, value in all_tensors(pl_module)}
+            self._origin = {name: value.detach().clone() for name, value in all_tensors(module)}
         self._draw_if_due(trainer, 0)
 
     def _held(self) -> tuple[MaskSet, float]:
@@ -222,14 +217,6 @@ class MaskPruning(SavedMasks):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.pruner.finish(self._step)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._settle()
-        super().on_fit_end(trainer, pl_module)
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._settle()
-        super().teardown(trainer, pl_module, stage)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._leave()

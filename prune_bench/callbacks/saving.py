@@ -11,7 +11,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from prune_bench.callbacks.bindings import Binding
-from prune_bench.callbacks.checkpoints import MaskedCheckpoints, Pairs, put_back, removed_values
+from prune_bench.callbacks.checkpoints import MaskedCheckpoints, Pairs
 from prune_bench.callbacks.evaluation import MaskedEvaluation, averages
 from prune_bench.pruning.method import Method
 from prune_bench.pruning.pruner import Pruner
@@ -28,8 +28,6 @@ class SavedMasks(MaskedEvaluation):
     def __init__(self, method: Method, sparsity: float, key: dict[str, Any]):
         super().__init__(method, sparsity, key)
         self._pruner: Pruner | None = None
-        self._restored: dict[str, Any] | None = None
-        self._saving: MaskedCheckpoints | None = None
         self._origin: dict[str, Tensor] = {}
         self._kept: dict[float, Kept] = {}
 
@@ -43,15 +41,11 @@ class SavedMasks(MaskedEvaluation):
     def ready(self) -> bool:
         return self._pruner is not None
 
-    def _settle(self) -> None:
-        """Leave the module of a fit, also of an interrupted one, as its masks say."""
-        if self._pruner is not None:
-            self._pruner.release()
-        if self._saving is not None:
-            if self.pruner.masks:
-                self.pruner.structure.apply(self.pruner.masks)
-            self._saving.release()
-            self._saving = self.pruner.batches = None
+    def mask_module(self) -> None:
+        self.pruner.release()
+        if self.pruner.masks:
+            self.pruner.structure.apply(self.pruner.masks)
+        self.pruner.batches = None
 
     def pairs(self) -> Pairs:
         if self._pruner is None or not (self.ready and self.masks):
@@ -61,24 +55,14 @@ class SavedMasks(MaskedEvaluation):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
         if self._saving is None and averages(trainer):
-            MaskedCheckpoints(pl_module, self.pairs, once=True)
+            MaskedCheckpoints.join(pl_module, self, once=True)
 
     def own_state(self) -> dict[str, Any]:
-        under = removed_values(self.pairs()) if self._saving is not None and not self.method.revival.holds else []
-        return {"pruner": self.pruner.state_dict(), "under": under, "kept": self._kept, "origin": self._origin}
+        return {"pruner": self.pruner.state_dict(), "kept": self._kept, "origin": self._origin}
 
-    def resume(self, state: dict[str, Any]) -> None:
-        self._restored = state
-        if self._saving is not None:  # a tuner goes back to where it began
-            self._restore()
-
-    def _restore(self) -> None:
-        state: Any = self._restored
-        super().resume(state)
-        self._origin, self._kept, self._restored = state["origin"], state["kept"], None
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._origin, self._kept = state["origin"], state["kept"]
         self.pruner.load_state_dict(state["pruner"])
-        if state["under"]:
-            put_back(self.pairs(), state["under"])
 
     def keep(self, module: nn.Module, step: int, size: float) -> None:
         """Remember the model as it is at one of the sizes that a run delivers on its way."""

@@ -78,6 +78,8 @@ class Gating:
                 name, _, parameter = place.parameter.rpartition(".")
                 places[name].append((parameter, group.name, place))
         self.layers = [model.get_submodule(name) for name in places]
+        norms = (name for name in places if isinstance(model.get_submodule(name), nn.LayerNorm))
+        self.normalised = {places[name][0][1] for name in norms}  # groups whose kept dims a LayerNorm normalises
         for layer, gated in zip(self.layers, places.values(), strict=True):
             layer.forward = partial(self._run, layer, gated)  # type: ignore[method-assign]
 

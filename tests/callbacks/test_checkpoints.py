@@ -106,3 +106,16 @@ def test_an_interrupted_fit_leaves_the_masked_model_to_what_comes_next(tmp_path)
     assert share(module) == 0.5
     assert seen["zeros"] == pytest.approx(float((module.watched == 0).float().mean()))
     assert "on_save_checkpoint" not in vars(module)
+
+
+def test_a_resumed_fit_goes_on_with_its_averages_as_they_were(tmp_path):
+    start, ends = Graded(rate=0.05).state_dict(), []
+    for checkpoint in (None, tmp_path / "epoch=1.ckpt"):
+        module, saver = Graded(rate=0.05), ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1)
+        module.load_state_dict(start)
+        others = [EMAWeightAveraging(decay=0.99), PARP(0.5, interval=50), saver]
+        run = trainer(tmp_path, *others, steps=-1, **EPOCHS)
+        run.fit(module, loader(), loader(count=8), ckpt_path=checkpoint, weights_only=False)
+        ends.append(module.state_dict())
+    for name, value in ends[0].items():
+        assert torch.equal(value, ends[1][name]), name

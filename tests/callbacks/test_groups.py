@@ -94,13 +94,14 @@ def test_gates_are_drawn_in_training_and_settled_in_validation(tmp_path):
             draws.append(pruning.gating.values["layers.0.ffn1"].detach().clone())
 
     pruning = METHODS["l0_late"]()
-    fit(tmp_path, pruning, 6, Watch())
+    task = fit(tmp_path, pruning, 6, Watch())
     assert not torch.equal(draws[1], draws[2])
     for _ in range(2):
         pruning._settled = None
-        pruning.on_validation_start(None, None)
+        pruning.on_validation_start(None, task)
         settled.append(pruning.gating.values["layers.0.ffn1"].clone())
     assert torch.equal(*settled)
+    assert ((settled[0] > 0) & (settled[0] < 1)).any()
 
 
 def test_the_second_multiplier_never_falls(tmp_path):

@@ -11,12 +11,12 @@ from prune_bench.models.arch import ConformerArch, TransducerArch
 from prune_bench.tasks.transducer import TransducerTask
 
 
-def make_task(steps: int, seed: int = 0) -> TransducerTask:
+def make_task(steps: int, seed: int = 0, kind: type[TransducerTask] = TransducerTask) -> TransducerTask:
     torch.manual_seed(seed)
     encoder = ConformerArch.dense(mels=8, subsampling=4, width=16, heads=2, ffn=24, kernel=3, layers=2)
     arch = TransducerArch(encoder, 6, "stateless", 8, 1, 8)
     fit = FitConfig(steps=steps, learning_rate=2e-3)
-    return TransducerTask(arch, fit, FeatureConfig(mels=8, time_width=4, frequency_width=2), dropout=0.1, seed=seed)
+    return kind(arch, fit, FeatureConfig(mels=8, time_width=4, frequency_width=2), dropout=0.1, seed=seed)
 
 
 def batches(count: int = 4) -> DataLoader:
