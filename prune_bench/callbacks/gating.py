@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,8 +16,8 @@ from prune_bench.callbacks.evaluation import averages
 from prune_bench.callbacks.masked import MaskedFit
 from prune_bench.compaction import compact
 from prune_bench.distillation import LayerwiseDistillation
-from prune_bench.pruning import Infeasible
-from prune_bench.pruning.gates import Constraint, Gates, affected, effective, kept_counts, meet_budget, total_cost
+from prune_bench.pruning.constrained import ConstrainedGates
+from prune_bench.pruning.gates import affected, effective
 from prune_bench.pruning.gating import Gating
 from prune_bench.pruning.groups import output_factors, scale_outputs
 from prune_bench.pruning.knobs import Knobs
@@ -26,8 +25,6 @@ from prune_bench.pruning.masks import MaskSet
 from prune_bench.pruning.method import Method
 from prune_bench.pruning.schedules import Ramp
 from prune_bench.pruning.targets import find_core
-
-COUNTERS = {"exact": "size", "paper_eq3": "size_eq3"}
 
 
 class GatePruning(MaskedFit):
@@ -55,9 +52,7 @@ class GatePruning(MaskedFit):
     def __init__(self, method: Method, sparsity: float, knobs: Knobs, *, reference_frames: int = 1500, seed: int = 0):
         super().__init__(method, sparsity, {"kinds": method.kinds})
         method.check_structure("groups", type(self).__name__)
-        self.quantity = "flops" if method.target == "flops" else COUNTERS[knobs.counter]
         self.gate_kinds, self.knobs = method.kinds, knobs
-        self.initial = {kind: knobs.ffn_gate_init if kind == "ffn" else knobs.gate_init for kind in method.kinds}
         self.weight = knobs.distillation if method.objectives else 0.0
         self.reference_frames, self.seed = reference_frames, seed
         self.teacher: LayerwiseDistillation | None = None
@@ -97,24 +92,15 @@ class GatePruning(MaskedFit):
             self.teacher.watch(core.get_submodule("encoder"))
 
     def _build(self, core: Any) -> None:
-        if not hasattr(core, "cost_terms"):
-            raise Infeasible(f"{type(core).__name__} offers no cost_terms(): gates need them and units()")
-        self.groups = [group for group in core.units() if group.kind in self.gate_kinds]
-        self.all_groups = core.units()
-        self.terms = core.cost_terms(self.quantity, self.reference_frames)
-        self.dense_cost = float(total_cost(self.terms, kept_counts(self.all_groups, {})))
-        self._check_feasible()
-        self.gates = Gates(self.groups, self.initial, self.knobs.temperature)
-        self.constraint = Constraint()
-        optimizer = partial(torch.optim.AdamW, weight_decay=0.0, fused=True)
-        self.optimizers: list[torch.optim.Optimizer] = [
-            optimizer(self.gates.parameters(), lr=self.knobs.mask_learning_rate),
-            optimizer(self.constraint.parameters(), lr=self.knobs.multiplier_learning_rate, maximize=True),
-        ]
+        self.constrained = ConstrainedGates(
+            core, self.gate_kinds, self.sparsity, self.method.target, self.reference_frames, self.knobs
+        )
+        self.gates, self.constraint = self.constrained.gates, self.constrained.constraint
+        self.optimizers = list(self.constrained.optimizers)
         if self.weight > 0:
             self.gating.remove()  # a copy of the gated encoder would be gated with it
             self.teacher = LayerwiseDistillation(core.encoder, core.encoder.arch.width, self.knobs.distillation_side)
-            self.optimizers.append(optimizer(self.teacher.transform.parameters()))
+            self.optimizers.append(torch.optim.AdamW(self.teacher.transform.parameters(), weight_decay=0.0, fused=True))
         self._gate(core)
         self._built = True
 
@@ -127,14 +113,6 @@ class GatePruning(MaskedFit):
     def _carries(self, masks: MaskSet) -> bool:
         """Whether all that `masks` remove is zero in the model."""
         return not any(bool((weight * (factor == 0).to(weight)).any()) for weight, factor in self._factors(masks))
-
-    def _check_feasible(self) -> None:
-        most = self._saved({group.name: torch.zeros(group.size) for group in self.groups})
-        if most < self.sparsity:
-            raise Infeasible(
-                f"removing every unit of {', '.join(self.gate_kinds)} saves {most:.1%}, less than the asked "
-                f"{self.sparsity:.1%}"
-            )
 
     # One update.
 
@@ -149,7 +127,7 @@ class GatePruning(MaskedFit):
         extra = torch.zeros((), device=loss.device)
         if self._settled is None:
             target = self.schedule.sparsity_at(self._step)
-            expected = self.expected_sparsity()
+            expected = self.constrained.expected()
             extra = extra + self.constraint(expected, target).to(loss.device)
             self._last.update(expected=expected.detach(), target=target)
         if self.teacher is not None:
@@ -172,9 +150,8 @@ class GatePruning(MaskedFit):
             own.zero_grad()
 
     def after_update(self, trainer: Trainer, step: int) -> None:
-        if self._settled is None and step >= self.schedule.settled:
-            self._fix_masks()
-            check_equal_across_ranks(trainer, self.masks)
+        if step >= self.schedule.settled:
+            self.on_train_end(trainer, trainer.lightning_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._settled is None:
@@ -188,11 +165,9 @@ class GatePruning(MaskedFit):
         if self.teacher is not None:
             self.teacher.release()
 
-    # Evaluation.
-
-    def _hold(self, module: nn.Module) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gate without noise, or with the masks where the weights are of a checkpoint."""
-        core = find_core(module)
+        core = find_core(pl_module)
         if self.loaded is not None:
             if self.gating.model is not core:
                 self._gate(core)
@@ -200,32 +175,16 @@ class GatePruning(MaskedFit):
         elif self.ready and self.gating.model is core:
             self.gating.set(self._values())
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._hold(pl_module)
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._hold(pl_module)
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._hold(pl_module)
+    on_test_start = on_predict_start = on_validation_start
 
     # Masks.
-
-    def expected_sparsity(self) -> Tensor:
-        """1 - E[cost] / dense cost, differentiable in the logits."""
-        return 1 - total_cost(self.terms, kept_counts(self.all_groups, self.gates.probabilities())) / self.dense_cost
-
-    def _chosen_masks(self) -> MaskSet:
-        budget = (1 - self.sparsity) * self.dense_cost
-        masks = self.gates.expected_masks()
-        return meet_budget(masks, self.gates.scores(), self.all_groups, self.terms, budget, self._adjustable)
 
     def _values(self) -> Mapping[str, Tensor]:
         """What multiplies the units of the masked model: soft gate values until they are folded into the weights."""
         if self._settled is not None:
             return self._settled
         settled = self.gates.settled()
-        return {name: settled[name] * mask for name, mask in self._chosen_masks().items()}
+        return {name: settled[name] * mask for name, mask in self.constrained.choose().items()}
 
     def _factors(self, values: Mapping[str, Tensor]) -> Pairs:
         groups = self.gating.groups
@@ -236,7 +195,7 @@ class GatePruning(MaskedFit):
 
     def _fix_masks(self) -> None:
         """Fold the soft gates into the weights; from here on the masks are 0 or 1 and do not change."""
-        masks = self._chosen_masks()
+        masks = self.constrained.choose()
         self._fold()
         self._settled = masks
         self.gating.set(masks)
@@ -247,7 +206,7 @@ class GatePruning(MaskedFit):
 
     def note_checkpoint(self, trainer: Trainer) -> None:
         super().note_checkpoint(trainer)
-        values = effective(self.gating.groups, self._values())
+        values = effective(self.gating.groups, self._values() if self.ready else {})
         if not self._warned and any(bool((values[name] == 0).any()) for name in self.gating.normalised):
             self._warned = True
             rank_zero_warn(
@@ -256,36 +215,17 @@ class GatePruning(MaskedFit):
             )
 
     def mask_set(self) -> MaskSet:
-        return self._settled if self._settled is not None else self._chosen_masks()
+        return self._settled if self._settled is not None else self.constrained.choose()
 
     def measure(self) -> float:
-        return self._saved(self.mask_set())
-
-    def _saved(self, masks: Mapping[str, Tensor]) -> float:
-        """The removed fraction of the cost."""
-        return 1 - float(total_cost(self.terms, kept_counts(self.all_groups, masks))) / self.dense_cost
+        return self.constrained.saved(self.mask_set())
 
     @property
     def grain(self) -> float:
-        """What one unit of the kind that is trimmed to the budget costs at most."""
-        return max(
-            self._saved({group.name: (torch.arange(group.size) > 0).float()})
-            for group in self.groups
-            if group.kind == self._adjustable
-        )
-
-    @property
-    def _adjustable(self) -> str:
-        return "ffn" if "ffn" in self.gate_kinds else self.gate_kinds[0]
+        return self.constrained.grain
 
     def metrics(self) -> dict[str, float]:
-        multipliers = {"lambda1": self.constraint.linear.item(), "lambda2": self.constraint.quadratic.item()}
-        kept: dict[str, list[Tensor]] = {}
-        for group, probability in zip(self.groups, self.gates.probabilities().values(), strict=True):
-            kept.setdefault(f"kept_{group.kind}", []).append(probability.detach())
-        means = {kind: float(torch.cat(values).mean()) for kind, values in kept.items()}
-        last = {name: float(value) for name, value in self._last.items()}
-        return {**last, **multipliers, **means}
+        return {**{name: float(value) for name, value in self._last.items()}, **self.constrained.metrics()}
 
     def export(self, model: nn.Module) -> nn.Module:
         return compact(model, self.masks)

@@ -9,7 +9,7 @@ import warnings
 import pytest
 import torch
 from lightning import Callback
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateFinder, ModelCheckpoint
 from speech import batches, make_task
 from strangers import Classifier, loader, trainer
 
@@ -33,6 +33,10 @@ class Graded(TransducerTask):
         pass
 
     test_step = validation_step
+
+
+class Tunable(TransducerTask):
+    lr = 2e-3
 
 
 class Losses(Callback):
@@ -173,3 +177,14 @@ def test_a_second_module_is_gated_anew_and_the_first_left_alone(tmp_path):
 def test_a_module_that_offers_no_units_is_refused(tmp_path):
     with pytest.raises(Infeasible, match="Classifier offers no cost_terms"):
         trainer(tmp_path, L0(0.5)).fit(Classifier(), loader())
+
+
+def test_a_finder_before_the_fit_and_a_checkpoint_before_it_change_nothing(tmp_path):
+    ends = []
+    for others in ([], [LearningRateFinder(num_training_steps=3, update_attr=False)]):
+        task, pruning = make_task(6, kind=Tunable), L0(0.5, **FAST)
+        trainer(tmp_path, pruning, *others, steps=6).fit(task, batches())
+        pruning.gating.remove()
+        ends.append(task.model.state_dict())
+        assert pruning._step == 6
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
