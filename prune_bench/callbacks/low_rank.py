@@ -59,11 +59,16 @@ class FactorPruning(PruningCallback):
         method.check_structure("ranks", type(self).__name__)
         self.choice: dict[str, Any] = {"include": include, "exclude": exclude, "convolutions": convolutions}
         self.allocate: Any = ALLOCATIONS[allocation] if allocation else method.allocation
-        self.ranks: dict[str, int] = {}
+        self._ranks: dict[str, int] = {}
         self._achieved: float | None = None
         self._grain = 0.0
         self._dense: dict[str, Any] | None = None
         self._versions: list[int] = []
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """The rank of each factorised layer, by name."""
+        return self._ranks if self.loaded is None else self.loaded["ranks"]
 
     def measure(self) -> float:
         assert self._achieved is not None
@@ -84,17 +89,17 @@ class FactorPruning(PruningCallback):
     def factorise(self, module: nn.Module) -> None:
         """Factorise `module`, or leave it as it is if this callback has done so before."""
         made = {name for name, _ in factor_layers(find_core(module))}
-        if self.ranks and self.ranks.keys() <= made:
+        if self._ranks and self._ranks.keys() <= made:
             return
         layers, fixed = find_matrices(module, self.choice)
         if again := {name.rpartition(".")[0] for name in layers} & made:
             raise ValueError(f"{min(again)} is factorised already: fit on with the callback that did it, or exclude it")
         shapes = {name: layer.weight.shape for name, layer in layers.items()}
         total = fixed + sum(shape.numel() for shape in shapes.values())
-        self.ranks = self._choose(layers, total - round(self.sparsity * total) - fixed) if self.sparsity else {}
+        self._ranks = self._choose(layers, total - round(self.sparsity * total) - fixed) if self.sparsity else {}
         rank_zero_info(f"{type(self).__name__} {describe_coverage(module, find_targets(module, **self.choice))}")
-        factorise_layers(module, self.ranks)
-        removed = sum(shapes[name].numel() - rank * sum(shapes[name]) for name, rank in self.ranks.items())
+        factorise_layers(module, self._ranks)
+        removed = sum(shapes[name].numel() - rank * sum(shapes[name]) for name, rank in self._ranks.items())
         self._achieved = 1 - (total - removed) / total
         self._grain = sum(sum(shape) for shape in shapes.values()) / total
 
@@ -111,12 +116,12 @@ class FactorPruning(PruningCallback):
 
     def begin(self, trainer: Trainer, module: LightningModule) -> None:
         loaded = self._dense is not None or self._versions != _versions(module)
-        if self.ranks and loaded and self.allocate is not UNIFORM:
+        if self._ranks and loaded and self.allocate is not UNIFORM:
             raise ValueError(
                 f"{type(self).__name__}: ranks were chosen before other weights were loaded: give a module that has "
                 "its weights, or allocation='uniform', whose ranks do not depend on them"
             )
-        if self._dense is not None and self.ranks:
+        if self._dense is not None and self._ranks:
             forget_moments(trainer, self._dense)
         self._dense = None
 
@@ -134,15 +139,17 @@ class FactorPruning(PruningCallback):
         return self._grain  # a rank of every matrix
 
     def export(self, model: nn.Module) -> nn.Module:
-        kept = with_ranks(model, self.ranks)
-        return kept if kept is not model else name_factors(copy.deepcopy(model))
+        thin, ranks = name_factors(copy.deepcopy(model)), self.ranks
+        made = {name for name, _ in factor_layers(find_core(thin))}
+        factorise_layers(thin, {name: rank for name, rank in ranks.items() if name not in made})
+        return with_ranks(thin, ranks)
 
     def own_state(self) -> dict[str, Any]:
-        return {"ranks": self.ranks}
+        return {"ranks": self._ranks}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        self.ranks = state_dict["ranks"]
+    def resume(self, state: dict[str, Any]) -> None:
+        super().resume(state)
+        self._ranks = state["ranks"]
 
 
 def _versions(module: nn.Module) -> list[int]:

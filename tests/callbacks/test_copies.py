@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
+import os
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -70,9 +74,48 @@ def test_a_spawned_fit_brings_back_what_it_did(tmp_path, method):
     run = trainer(tmp_path, pruning, strategy="ddp_spawn", devices=1, steps=3)
     run.fit(module, loader())
     if method == "LowRank":
-        assert torch.linalg.matrix_rank(module.watched) < 24
+        rank = pruning.ranks["layers.2"]
+        assert torch.linalg.matrix_rank(module.watched) == rank < 24
+        assert pruning.achieved == pytest.approx(0.5, abs=0.1)
+        small = pruning.export(module)
+        assert small.layers[2].down.weight.shape == (rank, 24)
+        inputs = next(iter(loader()))[0]
+        assert torch.allclose(small.layers(inputs), module.layers(inputs), atol=1e-5)
+        assert sum(layer.weight.numel() for layer in module.layers[::2]) > sum(p.numel() for p in small.parameters())
     else:
         assert pruning.achieved == pruning.masks.sparsity == 0.5
         assert all((module.get_parameter(name)[~mask] == 0).all() for name, mask in pruning.masks.items())
     assert pruning.state_dict()["step"] == 3
+    assert not pruning._handover.path.exists()
+
+
+def test_what_a_spawned_fit_left_and_nobody_read_goes(tmp_path):
+    pruning = OMP(0.5)
+    trainer(tmp_path, pruning, strategy="ddp_spawn", devices=1, steps=2).fit(Classifier(), loader())
+    path = pruning._handover.path
+    assert path.exists()
+    del pruning
+    gc.collect()
+    assert not path.exists()
+
+
+FIT = """
+import pickle, sys
+from pathlib import Path
+from tests.helpers.strangers import Classifier, loader, trainer
+
+pruning = pickle.loads(Path(sys.argv[1]).read_bytes())
+trainer(sys.argv[2], pruning, steps=2).fit(Classifier(), loader())
+print(pruning.achieved)
+"""
+
+
+def test_a_callback_that_another_process_unpickles_leaves_nothing(tmp_path):
+    (tmp_path / "pruning").write_bytes(pickle.dumps(pruning := OMP(0.5)))
+    (folder := tmp_path / "temporary").mkdir()
+    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", FIT, str(tmp_path / "pruning"), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert ended.stdout.split()[-1] == "0.5"
+    assert not list(folder.glob("prune-bench-*"))
     assert not pruning._handover.path.exists()
