@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,6 @@ class LowRankLinear(nn.Module):
 
     `transposed` says that the replaced layer held its matrix as (inputs, outputs).
     """
-
-    __jit_ignored_attributes__ = ("weight",)  # the tracer would store the product as a constant
 
     def __init__(self, inputs: int, rank: int, outputs: int, bias: bool = True):
         super().__init__()
@@ -41,7 +40,7 @@ class LowRankLinear(nn.Module):
         return product.T if self.transposed else product
 
     @property
-    def bias(self) -> Tensor:
+    def bias(self) -> Any:
         return self.up.bias
 
     def forward(self, x: Tensor) -> Tensor:

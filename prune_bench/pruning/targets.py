@@ -70,30 +70,42 @@ def find_targets(
     """
     core: Any = find_core(module)
     matrices = list_matrices(core)
-    if hasattr(core, "block_matrices"):
-        offered = {name: matrices[name] for name in core.block_matrices()}
-        default = list(offered)
-    else:
-        offered, kinds = matrices, ("", "convolution") if convolutions else ("",)
-        default = [name for name, matrix in matrices.items() if matrix.left_out in kinds]
-    included = _match(offered, include, "include", spare="embedding") if include else default
-    excluded = _match(matrices, exclude, "exclude")
-    names = [name for name in offered if name in included and name not in excluded]
+    names = _choose(core, matrices, include, exclude, convolutions)
     if not names:
         raise ValueError(
             f"nothing to prune in {type(module).__name__}: left out: {_reasons(matrices.values())}. "
             "include=['*name*'] takes any matrix, convolutions=True those of convolutions"
         )
-    computed = {name: matrices[name].computed_by for name in names if matrices[name].computed_by}
+    _check_stored({name: matrices[name] for name in names})
+    if biases:
+        parameters = {plain(name): parameter for name, parameter in core.named_parameters()}
+        return {name: parameters[name] for name in with_biases(names, parameters)}
+    return {name: matrices[name].weight for name in names}
+
+
+def _choose(
+    core: Any, matrices: Mapping[str, Matrix], include: Patterns, exclude: Patterns, convolutions: bool
+) -> list[str]:
+    """Names of the matrices that patterns choose of those offered, and without patterns the default."""
+    if hasattr(core, "block_matrices"):
+        offered = {name: matrices[name] for name in core.block_matrices()}
+        default = list(offered)
+    else:
+        offered, kinds = dict(matrices), ("", "convolution") if convolutions else ("",)
+        default = [name for name, matrix in matrices.items() if matrix.left_out in kinds]
+    included = _match(offered, include, "include", spare="embedding") if include else default
+    excluded = _match(matrices, exclude, "exclude")
+    return [name for name in offered if name in included and name not in excluded]
+
+
+def _check_stored(matrices: Mapping[str, Matrix]) -> None:
+    """Raise ValueError for matrices that are computed from others, which pruning in place would not change."""
+    computed = {name: matrix.computed_by for name, matrix in matrices.items() if matrix.computed_by}
     if computed:
         raise ValueError(
             f"{', '.join(f'{name} (by {how})' for name, how in computed.items())}: computed from other tensors at each "
             f"forward pass, so it cannot be pruned in place: undo that first, or add exclude={list(computed)!r}"
         )
-    if biases:
-        parameters = {plain(name): parameter for name, parameter in core.named_parameters()}
-        return {name: parameters[name] for name in with_biases(names, parameters)}
-    return {name: matrices[name].weight for name in names}
 
 
 def describe_coverage(module: nn.Module, targets: Iterable[str]) -> str:
