@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
-from torch import nn
+from torch import Tensor, nn
 
 from prune_bench.callbacks.base import PruningCallback
 from prune_bench.callbacks.factors import (
@@ -63,7 +63,7 @@ class FactorPruning(PruningCallback):
         self._achieved: float | None = None
         self._grain = 0.0
         self._dense: dict[str, Any] | None = None
-        self._versions: list[int] = []
+        self._chosen: list[Tensor] = []  # factors as they are when the module's own `on_fit_start` is called
 
     @property
     def ranks(self) -> dict[str, int]:
@@ -112,11 +112,12 @@ class FactorPruning(PruningCallback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_fit_start(trainer, pl_module)
-        self._versions = _versions(pl_module)
+        self._chosen = [factor.clone() for factor in _factors(pl_module)] if self.allocate is not UNIFORM else []
 
     def begin(self, trainer: Trainer, module: LightningModule) -> None:
-        loaded = self._dense is not None or self._versions != _versions(module)
-        if self._ranks and loaded and self.allocate is not UNIFORM:
+        chosen, self._chosen = self._chosen, []
+        others = any(not torch.equal(*pair) for pair in zip(chosen, _factors(module), strict=False))
+        if chosen and (others or self._dense is not None):
             raise ValueError(
                 f"{type(self).__name__}: ranks were chosen before other weights were loaded: give a module that has "
                 "its weights, or allocation='uniform', whose ranks do not depend on them"
@@ -152,9 +153,8 @@ class FactorPruning(PruningCallback):
         self._ranks = state["ranks"]
 
 
-def _versions(module: nn.Module) -> list[int]:
-    """What changes when values of factors are written in place."""
-    return [factor._version for _, layer in factor_layers(module) for factor in layer.parameters()]
+def _factors(module: nn.Module) -> list[Tensor]:
+    return [factor.detach() for _, layer in factor_layers(module) for factor in layer.parameters()]
 
 
 @dataclass(eq=False, repr=False)
