@@ -63,8 +63,7 @@ class Gating:
 
     While a layer computes, its parameters on the groups' output sides are multiplied by the gates: what folding does
     for good, and at a cost that does not grow with the batch. A LayerNorm normalises the kept dims only. Features are
-    the last dimension everywhere. The model keeps its parameters and their names, but a copy of it would compute with
-    the original's weights: copy first.
+    the last dimension everywhere. The model keeps its parameters and their names; a copy of it is gated with its own.
     """
 
     def __init__(self, model: nn.Module, groups: Sequence[UnitGroup]):

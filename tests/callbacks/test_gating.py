@@ -137,6 +137,10 @@ def test_copies_of_a_gated_module_and_of_its_callback_compute_what_it_does(tmp_p
         assert copied.masks.checksum() == pruning.masks.checksum()
     twin = copy.deepcopy(task)
     assert largest_difference(task.model, twin.model, batch.features, batch.lengths, batch.targets) == 0.0
+    with torch.no_grad():
+        twin.model.ctc.weight.zero_()
+        twin.model.encoder.layers[0].ffn1.norm.weight.zero_()
+    assert largest_difference(task.model, twin.model, batch.features, batch.lengths, batch.targets) > 1e-3
 
 
 def test_averages_of_weights_are_refused(tmp_path):
