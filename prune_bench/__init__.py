@@ -2,13 +2,13 @@
 
 from typing import Any
 
-__all__ = ["load_pruned"]
+__all__ = ["export_pruned", "load_pruned"]
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: torch takes seconds, and reading rows or parsing a command line needs none of it.
-    if name == "load_pruned":
-        from prune_bench.artefacts import load_model
+    if name in __all__:
+        from prune_bench import artefacts
 
-        return load_model
+        return getattr(artefacts, name.replace("pruned", "model"))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import torch
 
+import prune_bench
 from prune_bench.artefacts import load_model, save_model
 from prune_bench.compaction import largest_difference
 from prune_bench.models.arch import BlockArch
@@ -22,3 +24,9 @@ def test_a_model_whose_tokenizer_was_written_as_units_is_read(tmp_path):
     older = load_model(tmp_path / "model")
     assert older.arch.tokenizer == "3f9a"
     assert largest_difference(model, older, torch.tensor([[0, 3, 5]])) == 0.0
+
+
+def test_the_package_offers_finished_models():
+    assert prune_bench.load_pruned is load_model
+    with pytest.raises(AttributeError, match="module 'prune_bench' has no attribute 'load'"):
+        getattr(prune_bench, "load")  # noqa: B009

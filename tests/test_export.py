@@ -9,6 +9,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
+import prune_bench
 from prune_bench import artefacts
 from prune_bench.artefacts import export_model, save_model
 from prune_bench.callbacks import OMP, LowRank
@@ -136,7 +137,7 @@ def test_a_saved_recogniser_is_exported_as_its_family_does(tmp_path):
     torch.manual_seed(0)
     arch = Wav2Vec2Arch(((8, 10, 5), (8, 3, 2)), "layer_norm", True, 16, 8, 4, 2, True, (BlockArch(2, 24),), True, 9)
     model = Wav2Vec2(arch).eval()
-    (path,) = export_model(save_model(model, tmp_path / "model"), tmp_path / "onnx")
+    (path,) = prune_bench.export_pruned(save_model(model, tmp_path / "model"), tmp_path / "onnx")
     assert path.name == "recogniser.onnx"
     for samples in (90, 800):
         waveform = torch.randn(1, samples)
