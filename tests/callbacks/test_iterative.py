@@ -5,7 +5,6 @@ from __future__ import annotations
 import lightning
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from strangers import Classifier, SpeechClassifier, loader, trainer
 
 from prune_bench.callbacks import IMP
@@ -67,26 +66,6 @@ def test_wav2vec2_is_pruned_in_rounds(tmp_path):
     assert pruning.targets == (0.1, 0.2, 0.25)
     assert pruning.achieved == pytest.approx(0.25, abs=1e-3)
     assert watch.masks[0] == {}
-
-
-@pytest.mark.parametrize("killed", [2, 3, 4, 11])
-def test_a_killed_run_resumes_to_identical_weights_and_masks(tmp_path, killed):
-    torch.manual_seed(0)
-    start = Classifier().state_dict()
-
-    def run(checkpoint: str | None = None):
-        module, pruning = Classifier(), IMP(0.4)
-        module.load_state_dict(start)
-        saver = ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1, filename="{step}")
-        one = trainer(tmp_path, pruning, saver, steps=24, enable_checkpointing=True)
-        one.fit(module, loader(count=8), ckpt_path=checkpoint, weights_only=False)
-        return module, pruning
-
-    whole, whole_pruning = run()
-    resumed, resumed_pruning = run(str(tmp_path / f"step={killed}.ckpt"))
-    assert whole_pruning.masks.checksum() == resumed_pruning.masks.checksum()
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 def test_a_second_fit_goes_back_to_its_own_start(tmp_path):

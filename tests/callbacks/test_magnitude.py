@@ -3,7 +3,6 @@ from __future__ import annotations
 import lightning
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from strangers import Classifier, SpeechClassifier, loader, trainer
 from torch import nn
 
@@ -47,38 +46,6 @@ def test_omp_at_a_fraction_of_the_fit_is_dense_before_it(tmp_path):
     module = Classifier()
     trainer(tmp_path, OMP(0.5, at=0.5), Watch(), steps=10).fit(module, loader())
     assert [seen[step] for step in (0, 4, 5, 9)] == [0, 0, 768, 768]
-
-
-@pytest.mark.parametrize("make", [lambda: OMP(0.6, at=0.4), lambda: PARP(0.6, interval=3)])
-@pytest.mark.parametrize("killed", [4, 5, 6])
-def test_a_killed_run_resumes_to_identical_weights_and_masks(tmp_path, make, killed):
-    start = Classifier().state_dict()
-
-    def fit(steps: int, total: int, checkpoint: str | None = None):
-        module, pruning = Classifier(), make()
-        module.load_state_dict(start)
-        saver = ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1, filename="{step}")
-
-        class Kill(lightning.Callback):
-            def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-                if trainer.global_step == steps:
-                    raise KeyError("killed")
-
-        run = trainer(tmp_path, pruning, Kill(), saver, steps=total, enable_checkpointing=True)
-        batches = loader(count=8)
-        if steps < total:
-            with pytest.raises(KeyError, match="killed"):
-                run.fit(module, batches)
-        else:
-            run.fit(module, batches, ckpt_path=checkpoint, weights_only=False)
-        return module, pruning
-
-    fit(killed, 10)
-    resumed, resumed_pruning = fit(10, 10, str(tmp_path / f"step={killed}.ckpt"))
-    whole, whole_pruning = fit(10, 10)
-    assert whole_pruning.masks.checksum() == resumed_pruning.masks.checksum()
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 def test_a_random_mask_depends_on_the_seed_alone_and_is_at_chance_with_magnitude(tmp_path):

@@ -7,7 +7,6 @@ import math
 import lightning
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from prune_bench.callbacks import GraNet, Prune
 from prune_bench.pruning.criteria import gradient, magnitude
@@ -130,25 +129,6 @@ def test_both_moments_of_removed_and_regrown_entries_are_forgotten():
         assert (first[out] == 0).all()
         assert (second[out] == 0).all()
         assert float((first[mask & before] != 0).float().mean()) > 0.5
-
-
-@pytest.mark.parametrize("killed", [2, 3, 7])
-def test_a_killed_run_resumes_to_identical_weights_and_masks(tmp_path, killed):
-    torch.manual_seed(0)
-    start = Classifier().state_dict()
-
-    def run(checkpoint=None):
-        module, pruning = Classifier(), Prune("granet", 0.5, interval=3)
-        module.load_state_dict(start)
-        saver = ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1, filename="{step}")
-        one = trainer(tmp_path, pruning, saver, steps=12, enable_checkpointing=True)
-        one.fit(module, loader(count=8), ckpt_path=checkpoint, weights_only=False)
-        return module, pruning
-
-    whole, whole_pruning = run()
-    resumed, resumed_pruning = run(str(tmp_path / f"step={killed}.ckpt"))
-    assert whole_pruning.masks.checksum() == resumed_pruning.masks.checksum()
-    assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
 def test_no_exchange_is_plain_gradual_pruning():
