@@ -25,7 +25,7 @@ class LayerwiseDistillation(nn.Module):
     def __init__(self, encoder: nn.Module, width: int, side: str = "student"):
         super().__init__()
         self.teacher = copy.deepcopy(encoder).eval().requires_grad_(False)
-        self.transform = nn.Linear(width, width, bias=False)
+        self.transform = nn.Linear(width, width, bias=False, dtype=next(encoder.parameters()).dtype)
         nn.init.eye_(self.transform.weight)
         self.side = side
         self._inputs: tuple[Any, ...] = ()

@@ -84,10 +84,10 @@ class Gating:
 
     def set(self, values: Mapping[str, Tensor]) -> None:
         """Gate values or 0/1 masks by group; groups left out are open."""
-        device = next(iter(self.parameters.values())).device
+        like = next(iter(self.parameters.values()))
         gates = effective(self.groups, values)
         self.kept = {name: int(value.count_nonzero()) for name, value in gates.items()}
-        self.values = {name: value.to(device) for name, value in gates.items()}
+        self.values = {name: value.to(like) for name, value in gates.items()}
 
     def remove(self) -> None:
         """The model computes as if it had never been gated."""

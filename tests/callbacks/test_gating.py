@@ -192,3 +192,14 @@ def test_a_finder_before_the_fit_and_a_checkpoint_before_it_change_nothing(tmp_p
         ends.append(task.model.state_dict())
         assert pruning._step == 6
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+
+
+def test_gates_multiply_weights_of_sixteen_bits(tmp_path):
+    pruning, task = L0(0.5, settle=0.5, **FAST), make_task(6)
+    trainer(tmp_path, pruning, steps=6, precision="bf16-true").fit(task, batches())
+    assert pruning.teacher.transform.weight.dtype == task.model.ctc.weight.dtype == torch.bfloat16
+    batch = next(iter(batches()))
+    inputs = batch.features.bfloat16(), batch.lengths, batch.targets
+    small = pruning.export(task.model)
+    assert small.arch != task.model.arch
+    assert largest_difference(task.model, small.bfloat16(), *inputs) < 0.05
