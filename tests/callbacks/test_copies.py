@@ -106,7 +106,7 @@ from tests.helpers.strangers import Classifier, loader, trainer
 
 pruning = pickle.loads(Path(sys.argv[1]).read_bytes())
 trainer(sys.argv[2], pruning, steps=2).fit(Classifier(), loader())
-print(pruning.achieved)
+print(pruning.pruner.achieved)
 """
 
 
