@@ -80,6 +80,13 @@ def whole(scores: Tensor | Scores) -> Tensor:
     return scores if isinstance(scores, Tensor) else scores.part(slice(None)).view(scores.shape)
 
 
+def _square(squares: Mapping[str, Tensor], name: str, weight: Tensor) -> Tensor:
+    """The mean square by name, zero for a weight that the loss does not depend on. ValueError for a frozen one."""
+    if name not in squares and not weight.requires_grad:
+        raise ValueError(f"{name} is frozen and got no gradient to rank it by: exclude it, or rank by magnitude")
+    return squares.get(name, torch.zeros_like(weight))
+
+
 class Zeroing:
     """Multiplies parameters by their masks, which are brought into shape and to the device once and not every update.
 
@@ -134,7 +141,7 @@ class Weights:
 
     def rank(self, squares: Mapping[str, Tensor], kept: Masks = NOTHING) -> Ranked:
         return {
-            name: Scores.of(squares.get(name, torch.zeros_like(weight)), kept.get(name), name)
+            name: Scores.of(_square(squares, name, weight), kept.get(name), name)
             for name, weight in self.targets.items()
         }
 

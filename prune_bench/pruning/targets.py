@@ -61,8 +61,8 @@ def find_targets(
     `include` and `exclude` are one or several shell patterns over parameter names, with or without `.weight`
     (`*attention*`). `include` takes any matrix that it matches in place of those above, embeddings only where a
     pattern matches nothing else. A matrix that layers share is one target, under its first name, and an embedding if
-    it serves as one. In a PEFT model the frozen base counts as trained, through its adapters. With `biases` those of
-    the chosen layers are prunable as well.
+    it serves as one. In a PEFT model the frozen base counts as trained, through its adapters, which fill its
+    zeros when they are merged into it. With `biases` those of the chosen layers are prunable as well.
 
     Raises:
         ValueError: nothing is left to prune, a pattern matches no matrix, a chosen matrix is computed from others

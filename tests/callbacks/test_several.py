@@ -70,6 +70,16 @@ def test_two_of_the_same_arguments_are_refused(tmp_path):
         trainer(tmp_path, OMP(0.5), OMP(0.5))
 
 
+def test_what_is_frozen_cannot_be_ranked_by_gradients(tmp_path):
+    module = Classifier()
+    module.layers[4].requires_grad_(False)
+    run = trainer(tmp_path, Taylor(0.5, include=["layers.2", "layers.4"]))
+    with pytest.raises(ValueError, match=r"layers\.4\.weight is frozen and got no gradient.*exclude it"):
+        run.fit(module, loader())
+    trainer(tmp_path, pruning := Taylor(0.5)).fit(module, loader())
+    assert list(pruning.masks) == ["layers.2.weight"]
+
+
 class Spare(Classifier):
     """A layer that the loss does not reach."""
 
