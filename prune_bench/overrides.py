@@ -16,9 +16,11 @@ from omegaconf.errors import OmegaConfBaseException
 from prune_bench.choices import check, check_options, choices
 from prune_bench.config import Config
 from prune_bench.config.history import RENAMED
+from prune_bench.data.corpora import CORPORA
 from prune_bench.families import family_of
 from prune_bench.registry import suggest
 
+OPEN = ("execution.slurm.", "corpus.options.")  # sections that hold any key
 ALIASES = {"corpus": "corpus.name", "launcher": "execution.launcher", "output": "execution.output"}
 
 
@@ -80,7 +82,7 @@ def override(base: Config, values: Mapping[str, Any]) -> Config:
             raise ValueError(f"{key} is read from the corpus: leave it out")
         if key in RENAMED:
             raise ValueError(f"{key} is renamed to {RENAMED[key]}: write {RENAMED[key]}={value}")
-        if key not in known and not key.startswith("execution.slurm."):
+        if key not in known and not key.startswith(OPEN):
             raise ValueError(suggest(key, [*known, *ALIASES], "key"))
         if key in allowed and value not in allowed[key]:
             raise ValueError(suggest(str(value), allowed[key], f"value for {key}:"))
@@ -94,7 +96,8 @@ def override(base: Config, values: Mapping[str, Any]) -> Config:
         else:
             setattr(place, name, typed)
     check(config)
-    check_options(config.corpus, values)
+    check_options(config.corpus, [key for key in values if not key.startswith(OPEN)])
+    config.corpus.options = CORPORA.find(config.corpus.name).normalise_own(config.corpus)
     return config
 
 

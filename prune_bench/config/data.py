@@ -14,7 +14,8 @@ class CorpusConfig:
     `targets` are the words of the transcripts, or `phones`: how eSpeak NG pronounces them in `language`. With `joint`,
     languages joined with `+`, training takes all of these, development and test `language` alone. `labels` names how
     much of it is labelled: Libri-light's subset of that name, or its stand-in, a share of the training utterances.
-    In a manifest's `root`, `{language}` stands for the language. `content` is what it holds, a digest by language and
+    `options` are those that a corpus has of its own, as text: `corpus.options.NAME` in a command. In a manifest's
+    `root`, `{language}` stands for the language. `content` is what it holds, a digest by language and
     split: sweeps fill it in, and it names runs in the place of `root`.
     """
 
@@ -35,6 +36,7 @@ class CorpusConfig:
     dev_utterances: int = 400
     test_utterances: int = 1500
     seed: int = 0
+    options: dict[str, str] = field(default_factory=dict)
     content: dict[str, dict[str, str]] = field(default_factory=dict)
 
 

@@ -14,7 +14,7 @@ from prune_bench.data.corpora import CORPORA, CorpusSpec, Utterance
 from prune_bench.families import preset
 from prune_bench.overrides import override
 
-KEYS = {*vars(CorpusConfig())} - {*FOR_ALL, "content"}
+KEYS = {*vars(CorpusConfig())} - {*FOR_ALL, "options", "content"}
 
 
 class Beeps:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from prune_bench.config import CorpusConfig, FeatureConfig
+from prune_bench.registry import suggest
 
 # Stand-ins for the amounts of labels that pretrained encoders are compared on.
 SHARES = {"": 1.0, "10h": 1.0, "1h": 0.25, "10min": 0.0625}
@@ -64,6 +65,7 @@ class CorpusSpec:
     Attributes:
         source: Its reader.
         options: The keys of the section `corpus` that it reads, beside those that hold for all.
+        own: Options of its own, numbers or text, with their defaults; `read_own` gives their values.
         splits: Training first, then those whose names begin with `dev` and with `test`.
         languages: Those that it has, None for any.
         place: Where the speech of a language lies.
@@ -71,10 +73,33 @@ class CorpusSpec:
 
     name: str
     source: Callable[[CorpusConfig, FeatureConfig], Source]
-    options: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    own: Mapping[str, Any] = field(default_factory=dict)
     splits: tuple[str, ...] = SPLITS
     languages: tuple[str, ...] | None = None
     place: Callable[[CorpusConfig, str], str] = lambda config, language: f"{config.root}/{language}"
+
+    def read_own(self, config: CorpusConfig) -> dict[str, Any]:
+        """The values of its own options, of the types of their defaults.
+
+        Raises:
+            ValueError: it has no such option, or the option no such value.
+        """
+        values = dict(self.own)
+        for name, text in config.options.items():
+            if name not in self.own:
+                known = suggest(name, list(self.own), "option") if self.own else "it has no options of its own"
+                raise ValueError(f"corpus.options.{name}: corpus.name={self.name}: {known}")
+            try:
+                values[name] = type(self.own[name])(text)
+            except ValueError:
+                kind = type(self.own[name]).__name__
+                raise ValueError(f"corpus.options.{name}={text}: corpus.name={self.name} takes {kind}") from None
+        return values
+
+    def normalise_own(self, config: CorpusConfig) -> dict[str, str]:
+        """Its own options as they name runs: without those that have their defaults. ValueError as `read_own`."""
+        return {name: str(value) for name, value in self.read_own(config).items() if value != self.own[name]}
 
 
 def subset_of(config: CorpusConfig, split: str) -> str:
