@@ -60,7 +60,8 @@ def as_row(values: Mapping[str, Any], place: str) -> Row:
     """A row of any version of this suite, its configuration under the keys of this one.
 
     Raises:
-        ValueError: it lacks a column or has one of another type; the message names it and `place`.
+        ValueError: it lacks a column, or has one of another type or without a finite number; the message names it and
+            `place`.
     """
     row = {"task": "transducer", **values}
     kind = FAMILIES.find(row["task"]).row if row.get("status") == "done" else Unfinished

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
@@ -76,16 +77,19 @@ Row = Finished | Unfinished
 
 
 def check_columns(values: Mapping[str, Any], kind: type[Any], place: str) -> None:
-    """Check that `values` has the columns of a typed dictionary `kind`, and that they have their types.
+    """Check that `values` has the columns of a typed dictionary `kind` in their types, and that its numbers are finite.
 
     Raises:
-        ValueError: a column is missing or of another type; the message names it and `place`.
+        ValueError: a column is missing, of another type, or no finite number; the message names it and `place`.
     """
     for name in sorted(kind.__required_keys__ - values.keys()):
         raise ValueError(f"{place}: a row without {name!r}: delete it and run the sweep again")
     for name, hint in get_type_hints(kind).items():
         if name in values and not _has_type(values[name], hint):
             raise ValueError(f"{place}: {name}={values[name]!r} is no {_describe(hint)}: delete it and run again")
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{place}: {name}={value} is no finite number: the model diverged, or was measured wrong")
 
 
 def _has_type(value: Any, hint: Any) -> bool:

@@ -61,7 +61,7 @@ def measure(folder: Path, config: Config, corpus: Any, report: Reporter) -> Row:
     """The row of a trained run: everything but speed, on the model loaded from disk.
 
     Raises:
-        ValueError: the family's measurements leave out a column that its rows have.
+        ValueError: the family's measurements leave out a column that its rows have, or a number is not finite.
     """
     began = time.monotonic()
     saved = folder / "model", run_folder(dense_of(config)) / "model"

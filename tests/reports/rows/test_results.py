@@ -224,6 +224,8 @@ def test_unreadable_rows_are_named_with_their_line(tmp_path):
         ({"status": "finished"}, "status='finished' is no failed or infeasible"),
         ({"stream": [144]}, r"stream=\[144\] is no int"),
         ({"task": "transduce"}, "did you mean 'transducer'"),
+        ({"achieved": float("nan")}, "achieved=nan is no finite number"),
+        ({"wer.test-clean": float("inf")}, r"wer\.test-clean=inf is no finite number"),
     ],
 )
 def test_a_row_without_a_column_of_its_family_is_refused_by_name(tmp_path, changes, words):

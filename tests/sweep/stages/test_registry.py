@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from prune_bench.artefacts import load_model, weights_sha
+from prune_bench.families.speech import SpeechExperiment
 from prune_bench.models.arch import block_weights
 from prune_bench.sweep.runs.dependencies import dense_of
 from prune_bench.sweep.runs.files import write_config, write_lines
@@ -76,6 +77,17 @@ def test_a_finished_run_is_left_alone_and_a_lost_row_needs_no_training(pruned, m
     again = finish(pruned)
     same = {key for key in first if not key.startswith(("seconds.evaluate", "finished"))}
     assert {key: again[key] for key in same} == {key: first[key] for key in same}
+
+
+@pytest.mark.parametrize(
+    ("measured", "message"),
+    [({}, "a row without 'utterances'"), ({"utterances": {}, "wer.test": float("nan")}, r"wer\.test=nan is no finite")],
+)
+def test_a_row_that_lacks_a_number_is_not_written(pruned, monkeypatch, measured, message):
+    monkeypatch.setattr(SpeechExperiment, "judge", lambda *_: dict(measured))
+    with pytest.raises(ValueError, match=message):
+        finish(pruned)
+    assert read_row(run_folder(pruned)) is None
 
 
 def test_references_are_measured_against_the_same_dense_model(make_config, place_dense):
